@@ -1,0 +1,1 @@
+"""Chest radiograph screening that shows what tells COVID-19 from other pneumonia."""

@@ -1,0 +1,51 @@
+"""What routes receive: the services of the running process, by type."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends, Request
+
+from app.inference.catalogue import Catalogue
+from app.inference.scheduling import QueueState
+from app.services.ports import Clock
+from app.services.screening import ScreeningService
+
+
+class MetricsPort(Protocol):
+    """Where routes and middleware count."""
+
+    def screened(self, outcome: str, timings_ms: Mapping[str, float] | None = None) -> None:
+        """Count one screening."""
+        ...
+
+    def requested(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Observe one request."""
+        ...
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """The process's services, as the lifespan opened them."""
+
+    screening: ScreeningService
+    catalogue: Catalogue
+    queue_state: Callable[[], QueueState]
+    metrics: MetricsPort
+    clock: Clock
+    device: str
+    version: str
+    max_upload_bytes: int
+    request_timeout_s: float
+
+
+def api_context(request: Request) -> ApiContext:
+    """Give the context the lifespan put into the request's state."""
+    return cast("ApiContext", request.state.context)  # the lifespan's state is untyped
+
+
+ContextDep = Annotated[ApiContext, Depends(api_context)]

@@ -1,0 +1,174 @@
+"""A screening as the JSON of the API: plain values, nothing that JSON cannot carry."""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from app.domain.arrays import ActivationMap
+from app.domain.directed_divergence import DirectedDivergence
+from app.domain.ensemble import EnsembleResult
+from app.domain.operating_point import OperatingPoint
+from app.domain.preprocessing import Rectangle
+from app.domain.regions import Region
+from app.domain.screening import NOTICE, DivergenceFinding, ExpertFinding, ScreeningResult
+from app.services.rendering import Picture
+from app.services.screening import Screening
+
+Json: TypeAlias = dict[str, Any]  # Any: JSON's values
+
+
+def screening_payload(identifier: str, created: datetime, screening: Screening) -> Json:
+    """Give the body of ``POST /v1/screenings``.
+
+    Parameters
+    ----------
+    identifier
+        Of this answer.
+    created
+        Aware UTC.
+    screening
+        Result and pictures.
+
+    Returns
+    -------
+    dict
+        As INTERFACES describes it; arrays stay numpy arrays for the serialiser.
+    """
+    result, options, pictures = screening.result, screening.options, screening.pictures
+    with_maps = "maps" in options.include
+    return {
+        "id": identifier,
+        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "notice": NOTICE,
+        "device": result.models[0].device,
+        "image": _image(result),
+        "models": [
+            {"name": m.name, "version": m.version, "sha256": m.sha256, "precision": m.precision, "device": m.device}
+            for m in result.models
+        ],
+        "experts": {
+            name: _expert(finding, with_maps, pictures.experts.get(name) if pictures else None)
+            for name, finding in result.experts.items()
+        },
+        "divergence": None
+        if result.divergence is None
+        else _divergence(result.divergence, with_maps, pictures.divergence if pictures else ()),
+        "ensemble": None if result.ensemble is None else _ensemble(result.ensemble),
+        "film": _picture(pictures.film) if pictures and pictures.film else None,
+        "flags": list(result.flags),
+        "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},
+    }
+
+
+def divergence_map_payload(divergence: DirectedDivergence, extent: Rectangle | None = None) -> Json:
+    """Give one element of ``divergence.maps`` without regions and overlay."""
+    k = divergence.k
+    return {
+        "alpha": divergence.alpha,
+        "log_k": divergence.log_k,
+        "k": k,
+        "extent": list(extent) if extent is not None else None,
+        "log_k_min": float(divergence.log_k.min()),
+        "log_k_max": float(divergence.log_k.max()),
+        "display": divergence.display,
+        "entropy_nats": divergence.entropy_nats,
+        "top_cell_share": divergence.top_cell_share,
+        "outside_lungs": None,
+        "flags": list(divergence.flags),
+    }
+
+
+def _image(result: ScreeningResult) -> Json:
+    film, provenance = result.film, result.film.provenance
+    return {
+        "format": provenance.format,
+        "width": film.width,
+        "height": film.height,
+        "sha256": provenance.sha256,
+        "view_position": provenance.view_position,
+        "photometric_interpretation": provenance.photometric_interpretation,
+        "pixel_spacing_mm": list(provenance.pixel_spacing_mm) if provenance.pixel_spacing_mm else None,
+        "flags": list(film.flags),
+    }
+
+
+def operating_point_payload(point: OperatingPoint) -> Json:
+    """Give an operating point."""
+    return {
+        "name": point.name,
+        "threshold": point.threshold,
+        "sensitivity": point.sensitivity,
+        "specificity": point.specificity,
+    }
+
+
+def _expert(finding: ExpertFinding, with_maps: bool, picture: Picture | None) -> Json:
+    return {
+        "title": finding.title,
+        "logit": finding.logit,
+        "probability": finding.probability,
+        "decision": finding.decision,
+        "operating_point": operating_point_payload(finding.operating_point),
+        "post_test_probability": finding.post_test_probability,
+        "map": _map(finding, finding.activation_map) if with_maps and finding.activation_map is not None else None,
+        "overlay": _picture(picture) if picture else None,
+    }
+
+
+def _map(finding: ExpertFinding, values: ActivationMap) -> Json:
+    return {
+        "values": np.ascontiguousarray(values),
+        "extent": list(finding.extent),
+        "min": float(values.min()),
+        "max": float(values.max()),
+        "outside_lungs": finding.outside_lungs,
+        "flags": list(finding.flags),
+    }
+
+
+def _divergence(finding: DivergenceFinding, with_maps: bool, pictures: Sequence[Picture]) -> Json:
+    maps = []
+    for number, each in enumerate(finding.maps):
+        entry = divergence_map_payload(each, finding.extent)
+        if not with_maps:
+            entry |= {"log_k": None, "k": None, "display": None}
+        entry["regions"] = [_region(region) for region in finding.regions[number]] if finding.regions else []
+        entry["overlay"] = _picture(pictures[number]) if pictures else None
+        maps.append(entry)
+    return {
+        "interest": finding.interest,
+        "overlap": finding.overlap,
+        "intended_use": finding.intended_use,
+        "reason": finding.reason,
+        "maps": maps,
+    }
+
+
+def _region(region: Region) -> Json:
+    return {"box": list(region.box), "zone": region.zone, "share": region.share}
+
+
+def _ensemble(ensemble: EnsembleResult) -> Json:
+    return {
+        "labels": [
+            {
+                "name": label.name,
+                "parent": label.parent,
+                "probability": label.probability,
+                "spread": label.spread,
+                "members": dict(label.members),
+                "threshold": label.operating_point.threshold,
+                "decision": label.decision,
+                "evaluated": label.evaluated,
+            }
+            for label in ensemble.labels
+        ],
+        "flags": list(ensemble.flags),
+    }
+
+
+def _picture(picture: Picture) -> Json:
+    return {"png": base64.b64encode(picture.png).decode("ascii"), "width": picture.width, "height": picture.height}

@@ -1,0 +1,112 @@
+"""Every failure as ``application/problem+json`` (RFC 9457), translated in one place."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.domain.errors import (
+    ArtifactError,
+    DeadlineExceededError,
+    DivergenceError,
+    ImageRefusedError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    OverloadedError,
+    ScreeningError,
+    TooLargeError,
+    UnreadableImageError,
+    UnsupportedFormatError,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:discern:problem:"
+
+STATUS_OF: Final[Mapping[type[ScreeningError], HTTPStatus]] = MappingProxyType(
+    {
+        UnreadableImageError: HTTPStatus.BAD_REQUEST,
+        InvalidRequestError: HTTPStatus.BAD_REQUEST,
+        UnsupportedFormatError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        ImageRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        DivergenceError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        ModelNotFoundError: HTTPStatus.NOT_FOUND,
+        OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+        DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
+        ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    }
+)
+"""The complete table; a test holds it so."""
+
+TITLE_OF: Final[Mapping[type[ScreeningError], str]] = MappingProxyType(
+    {
+        UnreadableImageError: "The file cannot be read",
+        InvalidRequestError: "The request is not valid",
+        UnsupportedFormatError: "The format is not supported",
+        TooLargeError: "The upload is too large",
+        ImageRefusedError: "The image is refused",
+        DivergenceError: "The maps cannot be contrasted",
+        ModelNotFoundError: "There is no such model",
+        OverloadedError: "The service is full",
+        DeadlineExceededError: "The answer took too long",
+        ArtifactError: "A released model is broken",
+    }
+)
+
+_log = logging.getLogger(__name__)
+
+
+def problem(status: int, code: str, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Build a problem response."""
+    body = {"type": TYPE_PREFIX + code, "title": title, "status": int(status), "detail": detail, "code": code}
+    return Response(orjson.dumps(body), int(status), headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def screening_problem(error: ScreeningError) -> Response:
+    """Translate a failure of the domain or the services."""
+    kind = type(error)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, OverloadedError) else None
+    return problem(STATUS_OF[kind], error.problem_code, TITLE_OF[kind], error.detail, headers)
+
+
+async def _on_screening_error(_: Request, error: Exception) -> Response:
+    if not isinstance(error, ScreeningError):
+        raise error
+    return screening_problem(error)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first: dict[str, Any] = error.errors()[0]  # Any: pydantic's error dictionaries
+    where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body", "path"))
+    detail = f"{where}: {first['msg']}" if where else str(first["msg"])
+    return problem(HTTPStatus.BAD_REQUEST, InvalidRequestError.code, TITLE_OF[InvalidRequestError], detail)
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    return problem(status, code, status.phrase, str(error.detail), error.headers)
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    _log.error("request_failed", extra={"route": request.scope.get("path")}, exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, "internal_error", status.phrase, "The service failed; the log has the reason.")
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every failure of an application a problem document."""
+    app.add_exception_handler(ScreeningError, _on_screening_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_defect)

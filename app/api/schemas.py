@@ -1,0 +1,232 @@
+"""The API's documents, for the OpenAPI description and for whoever checks an answer against it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Grid = list[list[float]]
+Extent = Annotated[list[float], Field(min_length=4, max_length=4, description="[x0, y0, x1, y1] in original pixels")]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(_Document):
+    """RFC 9457 problem details; ``code`` is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class PictureDocument(_Document):
+    """A PNG in base64; its pixels cover the whole film."""
+
+    png: str
+    width: int
+    height: int
+
+
+class ImageDocument(_Document):
+    """The film as it was read."""
+
+    format: Literal["png", "jpeg", "dicom"]
+    width: int
+    height: int
+    sha256: str
+    view_position: str | None
+    photometric_interpretation: str
+    pixel_spacing_mm: list[float] | None
+    flags: list[str]
+
+
+class ModelDocument(_Document):
+    """Weights behind an answer and where they ran."""
+
+    name: str
+    version: str
+    sha256: str
+    precision: str
+    device: str
+
+
+class OperatingPointDocument(_Document):
+    """A threshold and what was measured at it on validation."""
+
+    name: str
+    threshold: Unit
+    sensitivity: Unit | None
+    specificity: Unit | None
+
+
+class MapDocument(_Document):
+    """A signed class activation map in logits on the network's grid."""
+
+    values: Grid
+    extent: Extent
+    min: float
+    max: float
+    outside_lungs: Unit | None
+    flags: list[str]
+
+
+class ExpertDocument(_Document):
+    """One expert's answer."""
+
+    title: str
+    logit: float
+    probability: Unit
+    decision: Literal["positive", "negative", "indeterminate"]
+    operating_point: OperatingPointDocument
+    post_test_probability: Unit | None
+    map: MapDocument | None
+    overlay: PictureDocument | None
+
+
+class RegionDocument(_Document):
+    """A connected area at and above half of the display map's maximum."""
+
+    box: Annotated[list[int], Field(min_length=4, max_length=4)]
+    zone: str | None
+    share: Unit
+
+
+class DivergenceMapDocument(_Document):
+    """The directed divergence at one amplification; ``k`` is null where it overflows double precision."""
+
+    alpha: float
+    log_k: Grid | None
+    k: Grid | None
+    extent: Extent | None
+    log_k_min: float
+    log_k_max: float
+    display: Grid | None
+    entropy_nats: float
+    top_cell_share: Unit
+    outside_lungs: Unit | None
+    flags: list[str]
+
+
+class ScreenedDivergenceMapDocument(DivergenceMapDocument):
+    """The same, laid over a film."""
+
+    regions: list[RegionDocument]
+    overlay: PictureDocument | None
+
+
+class DivergenceDocument(_Document):
+    """The contrast of two experts."""
+
+    interest: str
+    overlap: str
+    intended_use: bool
+    reason: str | None
+    maps: list[ScreenedDivergenceMapDocument]
+
+
+class LabelDocument(_Document):
+    """One label of the ensemble."""
+
+    name: str
+    parent: str | None
+    probability: Unit
+    spread: Unit
+    members: dict[str, Unit]
+    threshold: Unit
+    decision: Literal["positive", "negative", "indeterminate"]
+    evaluated: bool
+
+
+class EnsembleDocument(_Document):
+    """All labels."""
+
+    labels: list[LabelDocument]
+    flags: list[str]
+
+
+class ScreeningDocument(_Document):
+    """The answer to one film."""
+
+    id: str
+    created: datetime
+    notice: str
+    device: str
+    image: ImageDocument
+    models: list[ModelDocument]
+    experts: dict[str, ExpertDocument]
+    divergence: DivergenceDocument | None
+    ensemble: EnsembleDocument | None
+    film: PictureDocument | None
+    flags: list[str]
+    timings_ms: dict[str, float]
+
+
+class DivergenceRequest(_Document):
+    """Two maps of one grid to contrast."""
+
+    x: Annotated[list[list[float]], Field(max_length=512, description="Map of the class of interest")]
+    x_prime: Annotated[list[list[float]], Field(max_length=512, description="Map of the overlapping class")]
+    alpha: float = 15.0
+    clamp_negative: bool = False
+
+
+class LoadedModelDocument(_Document):
+    """A loaded model; the manifest has everything else."""
+
+    name: str
+    version: str
+    kind: str
+    title: str
+    architecture: str
+    labels: list[str]
+    grid: list[int]
+    device: str
+    provider: str
+    sha256: str
+
+
+class PairDocument(_Document):
+    """A shipped pair of experts."""
+
+    interest: str
+    overlap: str
+    alpha: float
+
+
+class ModelsDocument(_Document):
+    """All loaded models, the shipped pairs (the first is the default) and the ensemble's members."""
+
+    models: list[LoadedModelDocument]
+    pairs: list[PairDocument]
+    ensemble: list[str]
+
+
+class ManifestDocument(BaseModel):
+    """A model's manifest as released."""
+
+    model_config = ConfigDict(extra="allow")
+
+    manifest: dict[str, Any]  # Any: the manifest has a format version of its own
+    device: str
+    provider: str
+
+
+class LiveDocument(_Document):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class ReadyDocument(_Document):
+    """The process takes films."""
+
+    status: Literal["ready", "stopping"]
+    device: str
+    models: list[ModelDocument]
+    waiting: int
+    running: int

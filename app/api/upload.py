@@ -1,0 +1,92 @@
+"""An upload's bytes, counted while they arrive, from a multipart field or a raw body."""
+
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.domain.errors import InvalidRequestError, TooLargeError, UnsupportedFormatError
+
+FIELD: Final = "image"
+RAW_TYPES: Final = ("application/dicom", "image/png", "image/jpeg", "application/octet-stream")
+_MULTIPART: Final = "multipart/form-data"
+_ENVELOPE_BYTES: Final = 64 * 1024
+"""What boundaries, part headers and small fields may add to the file itself."""
+
+
+async def read_upload(request: Request, max_bytes: int) -> bytes:
+    """Read the image of a request; its declared type only tells multipart from raw, the content decides.
+
+    Parameters
+    ----------
+    request
+        With a multipart field ``image``, or the raw bytes.
+    max_bytes
+        Largest image.
+
+    Returns
+    -------
+    bytes
+        The image as sent.
+
+    Raises
+    ------
+    TooLargeError
+        As soon as more than ``max_bytes`` are announced or have arrived.
+    InvalidRequestError
+        If the body is not well-formed multipart or has no file called ``image``.
+    UnsupportedFormatError
+        If the content type is none of those listed in the API.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    multipart = content_type == _MULTIPART
+    allowed = max_bytes + (_ENVELOPE_BYTES if multipart else 0)
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > allowed:
+        raise TooLargeError(f"the upload announces {announced} bytes; {max_bytes} at most")
+    if multipart:
+        return await _file_field(request, max_bytes, allowed)
+    if content_type not in RAW_TYPES:
+        raise UnsupportedFormatError(
+            f"content type {content_type or 'missing'}; {_MULTIPART}, {', '.join(RAW_TYPES)} expected"
+        )
+    pieces = [piece async for piece in _counted(request, allowed, max_bytes)]
+    return b"".join(pieces)
+
+
+async def _counted(request: Request, allowed: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    received = 0
+    async for piece in request.stream():
+        received += len(piece)
+        if received > allowed:
+            raise TooLargeError(f"the upload exceeds {max_bytes} bytes")
+        yield piece
+
+
+async def _file_field(request: Request, max_bytes: int, allowed: int) -> bytes:
+    parser = MultiPartParser(request.headers, _counted(request, allowed, max_bytes), max_files=1, max_fields=8)
+    parser.spool_max_size = allowed
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise InvalidRequestError(f"the multipart body is malformed: {error.message}") from error
+    except HTTPException as error:
+        if error.status_code == HTTPStatus.BAD_REQUEST:
+            raise InvalidRequestError(f"the multipart body is malformed: {error.detail}") from error
+        raise
+    except KeyError as error:
+        raise InvalidRequestError("the multipart body has no boundary") from error
+    try:
+        field = form.get(FIELD)
+        if not isinstance(field, UploadFile):
+            raise InvalidRequestError(f"the multipart body has no file called {FIELD!r}")
+        content = await field.read()
+    finally:
+        await form.close()
+    if len(content) > max_bytes:
+        raise TooLargeError(f"the image has {len(content)} bytes; {max_bytes} at most")
+    return content

@@ -1,0 +1,94 @@
+"""Joins the parts: settings in, services out. The only module that knows every concrete class."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from app.codecs.decoder import FilmDecoder
+from app.codecs.limits import DecodeLimits
+from app.codecs.png import encode_palette_png, encode_png
+from app.domain.arrays import RgbImage
+from app.inference.catalogue import Catalogue, load_catalogue
+from app.inference.device import choose_device
+from app.inference.scheduling import WorkQueue
+from app.services.screening import ScreeningService
+from app.settings import Settings
+from app.telemetry import Metrics
+
+_GPU_WORKERS = 8
+
+
+class PngEncoder:
+    """`PictureEncoder` over the PNG codec."""
+
+    def colour(self, image: RgbImage) -> bytes:
+        """Encode ``(H, W, 3)``."""
+        return encode_png(image)
+
+    def grey(self, image: NDArray[np.uint8]) -> bytes:
+        """Encode ``(H, W)``."""
+        return encode_png(image)
+
+    def palette(self, indices: NDArray[np.uint8], colours: NDArray[np.uint8]) -> bytes:
+        """Encode ``(H, W)`` indices into ``(256, 4)`` colours."""
+        return encode_palette_png(indices, colours)
+
+
+class SystemClock:
+    """`Clock` over the system's time."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the entry points use."""
+
+    settings: Settings
+    catalogue: Catalogue
+    queue: WorkQueue
+    screening: ScreeningService
+    metrics: Metrics
+    clock: SystemClock
+    device: str
+
+
+@contextmanager
+def open_services(settings: Settings) -> Iterator[Services]:
+    """Load and verify the models, start the workers; finish accepted work on the way out.
+
+    Raises
+    ------
+    ArtifactError
+        If a released model is not what its manifest says.
+    DeviceUnavailableError
+        If the device asked for is not there.
+    """
+    device = choose_device(settings.device)
+    with threadpool_limits(limits=1, user_api="blas"):
+        catalogue = load_catalogue(settings.models_dir, device, batch=device == "cuda")
+        workers = settings.workers if device == "cpu" else max(settings.workers, _GPU_WORKERS)
+        queue = WorkQueue(workers, settings.queue.capacity, "screening")
+        metrics = Metrics()
+        metrics.watch_queue(lambda: queue.state.waiting, lambda: queue.state.running)
+        for network in catalogue.networks.values():
+            runs_on = network.runs_on
+            metrics.model_loaded(network.manifest.name, network.manifest.version, runs_on.device, runs_on.provider)
+        limits = DecodeLimits(
+            max_bytes=settings.limits.max_upload_bytes,
+            max_pixels=settings.limits.max_pixels,
+            max_side_px=settings.limits.max_side_px,
+        )
+        screening = ScreeningService(FilmDecoder(limits), PngEncoder(), catalogue, queue, settings.request_timeout_s)
+        try:
+            yield Services(settings, catalogue, queue, screening, metrics, SystemClock(), device)
+        finally:
+            queue.close(settings.shutdown_timeout_s)
+            catalogue.close()

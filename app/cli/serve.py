@@ -1,0 +1,42 @@
+"""``discern serve``: the HTTP service."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from app.cli.exit_codes import OK, UNUSABLE
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from app.cli.verbs import Verbs
+
+
+def add_parser(verbs: "Verbs") -> None:
+    """Describe the verb."""
+    parser = verbs.add_parser("serve", help="start the HTTP service")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    """Serve on one process, whose workers are threads, until it is told to stop; accepted films are finished."""
+    configure_logging(settings.log_format, settings.log_level)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=parsed.host,
+        port=parsed.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
+    )
+    server = uvicorn.Server(config)
+    print(
+        f"Discern opens its page at http://{parsed.host}:{parsed.port}/ as soon as the models are verified", flush=True
+    )
+    server.run()
+    return OK if server.started else UNUSABLE

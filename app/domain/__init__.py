@@ -1,0 +1,1 @@
+"""The clinical rules: pure functions and frozen values over numpy arrays."""

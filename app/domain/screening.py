@@ -1,0 +1,118 @@
+"""What a screening says of one film, before it is put into any format."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.domain.arrays import ActivationMap
+from app.domain.directed_divergence import DirectedDivergence
+from app.domain.ensemble import EnsembleResult
+from app.domain.operating_point import Decision, OperatingPoint
+from app.domain.preprocessing import Rectangle
+from app.domain.radiograph import Radiograph
+from app.domain.regions import Region
+
+NOTICE = "Research use. Not for diagnostic use."
+"""Stands in every answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which weights answered, and where they ran."""
+
+    name: str
+    version: str
+    sha256: str
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertFinding:
+    """One expert's answer.
+
+    Attributes
+    ----------
+    logit
+        Calibrated margin of in-class over out-of-class.
+    probability
+        ``sigmoid(logit)``.
+    activation_map
+        ``(h, w)`` signed evidence; None where maps were not asked for.
+    extent
+        Rectangle of the film the map's grid covers.
+    post_test_probability
+        None unless a pre-test probability was given.
+    outside_lungs
+        Share of the map's positive evidence outside the lungs; None until lungs are segmented.
+    """
+
+    name: str
+    title: str
+    logit: float
+    probability: float
+    decision: Decision
+    operating_point: OperatingPoint
+    activation_map: ActivationMap | None
+    extent: Rectangle
+    flags: tuple[str, ...] = ()
+    post_test_probability: float | None = None
+    outside_lungs: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DivergenceFinding:
+    """The two experts' maps contrasted, at one or more amplifications.
+
+    ``intended_use`` holds only if both experts are positive (papers/1, section III); ``reason`` says which is not.
+    ``regions`` has one entry per map, empty where regions were not asked for.
+    """
+
+    interest: str
+    overlap: str
+    intended_use: bool
+    reason: str | None
+    maps: tuple[DirectedDivergence, ...]
+    extent: Rectangle
+    regions: tuple[tuple[Region, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningResult:
+    """Everything said of one film.
+
+    Attributes
+    ----------
+    experts
+        By name, the class of interest first.
+    flags
+        About the film and the request: reading flags, ``forced``, …
+    timings_ms
+        Processor-independent names of the stages to wall milliseconds.
+    """
+
+    film: Radiograph
+    models: tuple[ModelIdentity, ...]
+    experts: Mapping[str, ExpertFinding]
+    divergence: DivergenceFinding | None
+    ensemble: EnsembleResult | None
+    flags: tuple[str, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+def intended_use(interest: ExpertFinding, overlap: ExpertFinding) -> tuple[bool, str | None]:
+    """Say whether the contrast is used as intended: both experts positive.
+
+    Returns
+    -------
+    bool
+        Whether both are positive.
+    str or None
+        Which expert is not, in words.
+    """
+    short = [finding for finding in (interest, overlap) if finding.decision != "positive"]
+    if not short:
+        return True, None
+    said = " and ".join(
+        f"{f.name} is {f.decision} ({f.probability:.2f} below {f.operating_point.threshold:.2f})" for f in short
+    )
+    return False, f"The divergence is meant for films that both experts find positive; {said}."

@@ -1,0 +1,1 @@
+"""Networks as functions. The only package that imports onnxruntime."""

@@ -1,0 +1,167 @@
+"""The models a process serves: loaded, verified, paired."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.domain.errors import ArtifactError, ModelNotFoundError
+from app.inference.artifact import Artifact, find_artifacts, newest
+from app.inference.batching import BatchedNetwork
+from app.inference.device import Device
+from app.inference.expert import Network
+from app.inference.onnx_network import OnnxNetwork
+
+CATALOGUE_FILE = "catalogue.json"
+
+
+class Pair(BaseModel):
+    """Two experts that are contrasted, and with which amplification if the caller names none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    interest: str
+    overlap: str
+    alpha: Annotated[float, Field(gt=0, le=700)] = 15.0
+
+
+class EnsembleEntry(BaseModel):
+    """The multi-label networks whose mean probability is reported."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    members: tuple[str, ...] = ()
+
+
+class CatalogueFile(BaseModel):
+    """``models/catalogue.json``: pairs and the ensemble are data beside the models. The first pair is the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_: Literal["discern-catalogue/1"] = Field(alias="schema")
+    pairs: tuple[Pair, ...] = Field(min_length=1)
+    ensemble: EnsembleEntry = EnsembleEntry()
+
+
+class Catalogue:
+    """Loaded networks by name."""
+
+    def __init__(
+        self, networks: Mapping[str, Network], artifacts: Mapping[str, Artifact], content: CatalogueFile
+    ) -> None:
+        self._networks = MappingProxyType(dict(networks))
+        self._artifacts = MappingProxyType(dict(artifacts))
+        self._content = content
+        for pair in content.pairs:
+            for name in (pair.interest, pair.overlap):
+                if name not in networks:
+                    raise ArtifactError(f"{CATALOGUE_FILE} pairs {name!r}, but there is no such model")
+                self.expert(name)
+        for name in content.ensemble.members:
+            if name not in networks or networks[name].manifest.kind != "multilabel":
+                raise ArtifactError(f"{CATALOGUE_FILE}: the ensemble's member {name!r} is not a multi-label model here")
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        """Every loaded network by name."""
+        return self._networks
+
+    @property
+    def artifacts(self) -> Mapping[str, Artifact]:
+        """The directories they were loaded from."""
+        return self._artifacts
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Pairs as shipped; the first is the default."""
+        return self._content.pairs
+
+    @property
+    def members(self) -> Mapping[str, Network]:
+        """The ensemble's members by name."""
+        return {name: self._networks[name] for name in self._content.ensemble.members}
+
+    def expert(self, name: str) -> Network:
+        """Give an expert by name.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none of that name, with the names there are.
+        """
+        network = self._networks.get(name)
+        if network is None or network.manifest.kind != "expert":
+            known = ", ".join(sorted(n for n, each in self._networks.items() if each.manifest.kind == "expert"))
+            raise ModelNotFoundError(f"there is no expert {name!r}; loaded: {known}")
+        return network
+
+    def pair(self, interest: str | None, overlap: str | None) -> Pair:
+        """Complete a pair: shipped defaults where a side is not named; any two experts may be paired.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If an expert does not exist.
+        """
+        default = self.pairs[0]
+        if interest is None and overlap is None:
+            return default
+        if interest is None:
+            interest = default.overlap if overlap == default.interest else default.interest
+        elif overlap is None:
+            overlap = default.interest if interest == default.overlap else default.overlap
+        chosen = (self.expert(interest).manifest.name, self.expert(str(overlap)).manifest.name)
+        shipped = [pair for pair in self.pairs if (pair.interest, pair.overlap) == chosen]
+        return shipped[0] if shipped else Pair(interest=chosen[0], overlap=chosen[1], alpha=default.alpha)
+
+    def close(self) -> None:
+        """Let batching networks answer what waits."""
+        for network in self._networks.values():
+            if isinstance(network, BatchedNetwork):
+                network.close()
+
+
+def read_catalogue_file(models_dir: Path) -> CatalogueFile:
+    """Read ``catalogue.json``.
+
+    Raises
+    ------
+    ArtifactError
+        If it is absent or not valid.
+    """
+    path = models_dir / CATALOGUE_FILE
+    try:
+        return CatalogueFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{models_dir} has no {CATALOGUE_FILE}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ArtifactError(f"{CATALOGUE_FILE}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def load_catalogue(models_dir: Path, device: Device, *, batch: bool = False) -> Catalogue:
+    """Load the newest version of every released model.
+
+    Parameters
+    ----------
+    models_dir
+        ``models/``.
+    device
+        Where all of them run.
+    batch
+        Join concurrent calls into batches (worth it on an accelerator only).
+
+    Raises
+    ------
+    ArtifactError
+        If a model or the catalogue is not valid; nothing is served from a broken release.
+    """
+    content = read_catalogue_file(models_dir)
+    artifacts = newest(find_artifacts(models_dir))
+    networks: dict[str, Network] = {}
+    for name, artifact in artifacts.items():
+        network = OnnxNetwork(artifact, device)
+        networks[name] = BatchedNetwork(network) if batch else network
+    return Catalogue(networks, artifacts, content)

@@ -1,0 +1,59 @@
+"""Which device networks run on: chosen once, checked, never silently another one."""
+
+from typing import Literal, TypeAlias
+
+import onnxruntime as ort
+
+Device: TypeAlias = Literal["cpu", "cuda"]
+DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
+
+CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+class DeviceUnavailableError(RuntimeError):
+    """A device was asked for that this process cannot use."""
+
+
+def choose_device(choice: DeviceChoice) -> Device:
+    """Settle ``auto`` and refuse a GPU that is not there.
+
+    Raises
+    ------
+    DeviceUnavailableError
+        If ``cuda`` was asked for and onnxruntime has no CUDA provider.
+    """
+    if choice == "cpu":
+        return "cpu"
+    has_cuda = CUDA_PROVIDER in ort.get_available_providers()
+    if has_cuda:
+        ort.preload_dlls()
+        return "cuda"
+    if choice == "cuda":
+        raise DeviceUnavailableError(
+            "DISCERN_DEVICE=cuda, but onnxruntime has no CUDA provider here; install the extra [gpu] instead of [cpu]"
+        )
+    return "cpu"
+
+
+def provider_of(device: Device) -> str:
+    """The execution provider that must be in use for a device."""
+    return CUDA_PROVIDER if device == "cuda" else CPU_PROVIDER
+
+
+def session_options(device: Device) -> ort.SessionOptions:
+    """One thread a session on a CPU: parallelism comes from the workers; never spin."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    if device == "cpu":
+        options.enable_cpu_mem_arena = False
+    return options
+
+
+def provider_options(device: Device) -> list[str | tuple[str, dict[str, str]]]:
+    """Providers in order of preference; full single precision on a GPU (TF32 off)."""
+    if device == "cuda":
+        return [(CUDA_PROVIDER, {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}), CPU_PROVIDER]
+    return [CPU_PROVIDER]

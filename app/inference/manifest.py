@@ -1,0 +1,152 @@
+"""What travels with released weights: the manifest of ``models/<name>/<version>/``."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.domain.calibration import Calibration
+from app.domain.operating_point import OperatingPoint
+from app.domain.preprocessing import InputSpecification, IntensityRule
+from app.domain.resampling import Kernel
+
+SCHEMA: Literal["discern-manifest/1"] = "discern-manifest/1"
+MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE, CARD_FILE = "model.onnx", "manifest.json", "golden.npz", "MODEL_CARD.md"
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputEntry(_Part):
+    """How to feed the network; the serialised `InputSpecification`."""
+
+    size_px: int = Field(ge=32, le=4096)
+    channels: Literal[1, 3] = 3
+    layout: Literal["NCHW"] = "NCHW"
+    padding: Literal["centre-zero"] = "centre-zero"
+    kernel: Kernel = "bicubic"
+    intensity: IntensityRule
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def specification(self) -> InputSpecification:
+        """Give the domain's value."""
+        return InputSpecification(self.size_px, self.channels, self.kernel, self.intensity, self.mean, self.std)
+
+
+class LabelEntry(_Part):
+    """One class of the network's outputs.
+
+    ``evaluated`` is False where the data hold too few positives for a number that means anything; ``reason`` says so.
+    """
+
+    name: str
+    parent: str | None = None
+    evaluated: bool = True
+    reason: str | None = None
+
+
+class OperatingPointEntry(_Part):
+    """A threshold on the calibrated probability, measured on validation."""
+
+    name: str
+    threshold: Unit
+    sensitivity: Unit | None = None
+    specificity: Unit | None = None
+    sensitivity_interval: tuple[Unit, Unit] | None = None
+    specificity_interval: tuple[Unit, Unit] | None = None
+
+    def point(self) -> OperatingPoint:
+        """Give the domain's value."""
+        return OperatingPoint(self.threshold, self.sensitivity, self.specificity, self.name)
+
+
+class CalibrationEntry(_Part):
+    """Logistic recalibration of one class's logit."""
+
+    method: Literal["none", "temperature", "platt"] = "none"
+    slope: float = Field(default=1.0, gt=0)
+    intercept: float = 0.0
+
+    def calibration(self) -> Calibration:
+        """Give the domain's value."""
+        return Calibration(self.slope, self.intercept)
+
+
+class PrecisionEntry(_Part):
+    """How weights are stored and computed with, and what the gate measured against full precision."""
+
+    storage: Literal["fp32", "fp16"] = "fp32"
+    compute: Literal["fp32"] = "fp32"
+    gates: dict[str, float] = Field(default_factory=dict)
+
+
+class Manifest(_Part):
+    """The whole manifest; unknown fields are an error.
+
+    ``labels`` of an expert are exactly two, index 1 in-class; the expert's ``target`` is its positive class. Operating
+    points and calibrations are per label name; an expert's are under its target.
+    """
+
+    schema_: Literal["discern-manifest/1"] = Field(default=SCHEMA, alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    kind: Literal["expert", "multilabel"]
+    title: str
+    architecture: str
+    target: str | None = None
+    labels: tuple[LabelEntry, ...] = Field(min_length=1)
+    input: InputEntry
+    opset: int
+    outputs: dict[str, tuple[str | int, ...]]
+    operating_points: dict[str, tuple[OperatingPointEntry, ...]]
+    calibration: dict[str, CalibrationEntry] = Field(default_factory=dict)
+    precision: PrecisionEntry = PrecisionEntry()
+    training: dict[str, Any] = Field(default_factory=dict)  # Any: a record for readers, never interpreted by serving
+    evaluation: dict[str, Any] = Field(default_factory=dict)  # Any: the card's numbers, as measured
+    licences: tuple[str, ...] = ()
+    use: Literal["research use"] = "research use"
+    code_commit: str
+    created: datetime
+    files: dict[str, Sha256]
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        names = [label.name for label in self.labels]
+        if len(set(names)) != len(names):
+            raise ValueError("a label stands twice")
+        if self.kind == "expert" and (len(names) != 2 or self.target != names[1]):
+            raise ValueError("an expert has two labels, the second being its target")
+        if self.kind == "expert" and names[0] != f"not_{names[1]}":
+            raise ValueError(
+                f"{names[1]!r} against {names[0]!r} is no expert: out-of-class must be everything else, not_{names[1]}"
+            )
+        for label in self.labels:
+            if label.parent is not None and label.parent not in names:
+                raise ValueError(f"the parent {label.parent!r} of {label.name!r} is no label")
+        for required in (MODEL_FILE, GOLDEN_FILE, CARD_FILE):
+            if required not in self.files:
+                raise ValueError(f"files lacks the hash of {required}")
+        if not {"logits", "features", "cam"} <= set(self.outputs):
+            raise ValueError("outputs must name logits, features and cam")
+        decided = [self.target] if self.kind == "expert" else names
+        missing = [name for name in decided if name is not None and not self.operating_points.get(name)]
+        if missing:
+            raise ValueError(f"no operating point for {', '.join(missing)}")
+        return self
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of ``model.onnx``."""
+        return self.files[MODEL_FILE]
+
+    def calibration_of(self, label: str) -> Calibration:
+        """The label's calibration; the identity where none is stored."""
+        return self.calibration.get(label, CalibrationEntry()).calibration()
+
+    def operating_point_of(self, label: str) -> OperatingPoint:
+        """The label's first, default operating point."""
+        return self.operating_points[label][0].point()

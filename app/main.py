@@ -1,0 +1,88 @@
+"""The REST process."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from importlib.metadata import version
+from typing import TypedDict
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from app.api.dependencies import ApiContext
+from app.api.middleware import RequestMiddleware
+from app.api.problems import install_problem_handlers
+from app.api.routes import divergence, health, models, page, screenings
+from app.bootstrap import Services, open_services
+from app.settings import Settings, load_settings
+
+DESCRIPTION = """Chest radiograph screening that shows *what tells COVID-19 from other pneumonia*.
+
+Two binary expert networks look at the same film; the directed divergence of their class activation maps shows where the
+one finds what the other does not. **Research use. Not for diagnostic use.**"""
+
+OpenServices = Callable[[Settings], AbstractContextManager[Services]]
+
+
+class LifespanState(TypedDict):
+    """What the lifespan gives every request."""
+
+    context: ApiContext
+
+
+def create_app(settings: Settings | None = None, open_services: OpenServices = open_services) -> FastAPI:
+    """Build the application; nothing is opened before its lifespan starts.
+
+    Parameters
+    ----------
+    settings
+        Read from the environment where None.
+    open_services
+        Opens the services of a settings object and closes them again.
+
+    Returns
+    -------
+    FastAPI
+        The ASGI application.
+    """
+    settings = load_settings() if settings is None else settings
+    release = version("discern")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
+        opening = open_services(settings)
+        services = await run_in_threadpool(opening.__enter__)
+        try:
+            services.metrics.build(release)
+            yield {"context": _context(services, release)}
+        finally:
+            await run_in_threadpool(opening.__exit__, None, None, None)
+
+    app = FastAPI(
+        title="Discern",
+        version=release,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        root_path=settings.root_path,
+        redoc_url=None,
+    )
+    install_problem_handlers(app)
+    app.add_middleware(RequestMiddleware)
+    for routes in (screenings, divergence, models, health):
+        app.include_router(routes.router)
+    page.mount_page(app)
+    return app
+
+
+def _context(services: Services, release: str) -> ApiContext:
+    settings = services.settings
+    return ApiContext(
+        screening=services.screening,
+        catalogue=services.catalogue,
+        queue_state=lambda: services.queue.state,
+        metrics=services.metrics,
+        clock=services.clock,
+        device=services.device,
+        version=release,
+        max_upload_bytes=settings.limits.max_upload_bytes,
+        request_timeout_s=settings.request_timeout_s,
+    )

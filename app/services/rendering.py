@@ -1,0 +1,109 @@
+"""The pictures of an answer: the film, a map of each expert, one of each divergence."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.activation_map import lay_over_film, positive_share
+from app.domain.arrays import FloatMap
+from app.domain.overlay import blend, grey_levels, heat_levels, overlay_size, palette_with_opacity
+from app.domain.preprocessing import Rectangle
+from app.domain.radiograph import Radiograph
+from app.domain.screening import DivergenceFinding, ExpertFinding
+from app.services.options import ScreeningOptions
+from app.services.ports import PictureEncoder
+
+
+class StageTimer(Protocol):
+    """Times a named stage."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Enter a stage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture and its size in pixels."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures of one answer, as far as they were asked for; ``divergence`` has one a map, in their order."""
+
+    film: Picture | None
+    experts: Mapping[str, Picture]
+    divergence: tuple[Picture, ...]
+
+
+def render(
+    film: Radiograph,
+    experts: Mapping[str, ExpertFinding],
+    divergence: DivergenceFinding | None,
+    options: ScreeningOptions,
+    encoder: PictureEncoder,
+    timer: StageTimer,
+) -> Pictures:
+    """Draw and encode every picture of a screening at the size and in the style that was asked for.
+
+    Parameters
+    ----------
+    film
+        The film at its own size.
+    experts
+        Findings with maps.
+    divergence
+        Their contrast.
+    options
+        Size, style, colour map and opacity.
+    encoder
+        Pixels to PNG.
+    timer
+        Gets the stages ``overlays`` and ``encode``.
+
+    Returns
+    -------
+    Pictures
+        Their pixels cover the whole film, without margin.
+    """
+    height, width = overlay_size(film.height, film.width, options.overlay_px)
+    with timer.stage("overlays"):
+        grey = grey_levels(film.pixels, height, width)
+    with timer.stage("encode"):
+        background = Picture(encoder.grey(grey), width, height) if "film" in options.include else None
+    if "overlays" not in options.include or divergence is None:
+        return Pictures(background, {}, ())
+
+    def draw(display: FloatMap, extent: Rectangle) -> Picture:
+        with timer.stage("overlays"):
+            heat = lay_over_film(display, extent, film.height, film.width, height, width)
+            colours: NDArray[np.uint8]
+            colours = (
+                heat_levels(heat)
+                if options.style == "heatmap"
+                else blend(grey, heat, options.colormap, options.opacity)
+            )
+        with timer.stage("encode"):
+            if options.style == "heatmap":
+                png = encoder.palette(colours, palette_with_opacity(options.colormap, options.opacity))
+            else:
+                png = encoder.colour(colours)
+        return Picture(png, width, height)
+
+    return Pictures(
+        background,
+        {
+            name: draw(positive_share(finding.activation_map), finding.extent)
+            for name, finding in experts.items()
+            if finding.activation_map is not None
+        },
+        tuple(draw(each.display, divergence.extent) for each in divergence.maps),
+    )

@@ -1,0 +1,40 @@
+"""What the laws of the domain are tried on."""
+
+from typing import TypeAlias
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+Map: TypeAlias = NDArray[np.float64]
+Pair: TypeAlias = tuple[Map, Map]
+
+LAW = settings(max_examples=60, deadline=None)
+"""A law costs milliseconds: sixty examples each keep the folder's run to seconds."""
+
+HEAVY_LAW = settings(max_examples=25, deadline=None)
+"""For laws that resample whole films."""
+
+GRIDS = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=10)
+
+_SIGNED = st.integers(-400, 400).map(lambda cell: cell / 50)
+_NONNEGATIVE = st.integers(0, 400).map(lambda cell: cell / 50)
+"""Cells in steps of 1/50: a positive maximum is at least 0.02, so normalised cells stay within ±400."""
+
+
+@st.composite
+def pairs(draw: st.DrawFn, *, signed: bool = True, evidence: bool = False) -> Pair:
+    """Two maps on one grid; with ``evidence``, each has a positive cell."""
+    shape = draw(GRIDS)
+    found = [draw(arrays(np.float64, shape, elements=_SIGNED if signed else _NONNEGATIVE)) for _ in range(2)]
+    if evidence:
+        for one in found:
+            one[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = draw(st.integers(1, 9))
+    return found[0], found[1]
+
+
+ALPHAS = st.one_of(st.sampled_from((1.0, 5.0, 15.0, 50.0, 700.0)), st.floats(1e-3, 700.0))
+EXTREME = st.floats(allow_nan=False, allow_infinity=False)
+"""Every finite double, subnormal and enormous ones too."""

@@ -1,0 +1,155 @@
+"""Where a heat map is hot: connected areas against a flood fill, boxes on the film."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from app.domain.regions import HALF_MAXIMUM, connected_areas, hot_regions
+from tests.phantoms import RIGHT_LOWER, opacity_mask
+from tests.unit.domain.strategies import GRIDS, LAW
+
+HEATS = GRIDS.flatmap(
+    lambda shape: arrays(np.float32, shape, elements=st.integers(0, 100).map(lambda n: n / 100), fill=st.nothing())
+)
+SIDES = st.integers(1, 3000)
+
+
+def flood_fill(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Number the 4-connected areas one pixel at a time, in reading order."""
+    labels = np.zeros(mask.shape, np.int32)
+    number = 0
+    for start in zip(*np.nonzero(mask), strict=True):
+        if labels[start]:
+            continue
+        number += 1
+        waiting = [start]
+        while waiting:
+            row, column = waiting.pop()
+            if not (0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]):
+                continue
+            if mask[row, column] and not labels[row, column]:
+                labels[row, column] = number
+                waiting += [(row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)]
+    return labels
+
+
+@LAW
+@given(
+    mask=st.tuples(st.integers(1, 16), st.integers(1, 16)).flatmap(
+        lambda shape: arrays(np.bool_, shape, elements=st.booleans(), fill=st.nothing())
+    )
+)
+def test_areas_equal_a_flood_fill_in_reading_order(mask: NDArray[np.bool_]) -> None:
+    before = mask.copy()
+
+    labels = connected_areas(mask)
+
+    np.testing.assert_array_equal(labels, flood_fill(mask))
+    np.testing.assert_array_equal(mask, before)
+
+
+@pytest.mark.parametrize("density", [0.4, 0.6, 0.75])
+def test_areas_equal_a_flood_fill_on_large_noise(density: float) -> None:
+    mask = np.random.default_rng(int(100 * density)).random((90, 110)) < density
+
+    np.testing.assert_array_equal(connected_areas(mask), flood_fill(mask))
+
+
+def test_a_spiral_is_one_area_and_a_chessboard_is_all_areas() -> None:
+    spiral = np.array([[1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 0, 1], [1, 0, 0, 0, 1], [1, 1, 1, 1, 1]], np.bool_)
+    chessboard = np.indices((6, 6)).sum(axis=0) % 2 == 0
+
+    assert connected_areas(spiral).max() == 1
+    assert connected_areas(chessboard).max() == 18
+
+
+@LAW
+@given(heat=HEATS, height=SIDES, width=SIDES, most=st.integers(1, 12))
+def test_boxes_lie_on_the_film_with_shares_in_order(
+    heat: NDArray[np.float32], height: int, width: int, most: int
+) -> None:
+    regions = hot_regions(heat, height, width, most=most)
+
+    assert len(regions) <= most
+    for region in regions:
+        x0, y0, x1, y1 = region.box
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+        assert 0.0 < region.share <= 1.0
+        assert region.zone is None
+    assert all(first.share >= second.share for first, second in pairwise(regions))
+    assert sum(region.share for region in regions) <= 1.0 + 1e-12
+
+
+@LAW
+@given(heat=HEATS)
+def test_some_box_contains_the_hottest_pixel_and_all_of_them_every_hot_one(heat: NDArray[np.float32]) -> None:
+    height, width = heat.shape
+
+    regions = hot_regions(heat, height, width, most=heat.size)
+
+    covered = np.zeros(heat.shape, np.bool_)
+    for region in regions:
+        x0, y0, x1, y1 = region.box
+        covered[y0:y1, x0:x1] = True
+    assert covered[heat >= HALF_MAXIMUM * heat.max()].all() or heat.max() == 0.0
+
+
+@LAW
+@given(heat=HEATS, power=st.integers(-20, 20))
+def test_scaling_the_heat_changes_no_region(heat: NDArray[np.float32], power: int) -> None:
+    plain, scaled = (hot_regions(one, 100, 80) for one in (heat, heat * np.float32(2.0**power)))
+
+    assert [region.box for region in scaled] == [region.box for region in plain]
+    assert [region.share for region in scaled] == pytest.approx([region.share for region in plain])
+
+
+@LAW
+@given(heat=HEATS, factor=st.integers(1, 5))
+def test_a_larger_picture_of_the_same_heat_has_the_same_boxes(heat: NDArray[np.float32], factor: int) -> None:
+    height, width = 60 * heat.shape[0], 60 * heat.shape[1]
+    larger = np.repeat(np.repeat(heat, factor, axis=0), factor, axis=1)
+
+    plain, fine = hot_regions(heat, height, width, most=100), hot_regions(larger, height, width, most=100)
+
+    assert {region.box for region in fine} == {region.box for region in plain}
+
+
+def test_a_heat_map_of_zeros_has_no_region() -> None:
+    assert hot_regions(np.zeros((7, 7), np.float32), 100, 100) == ()
+
+
+def test_the_whole_film_is_one_region_of_share_one() -> None:
+    # Single precision would sum these to less than their own parts.
+    (region,) = hot_regions(np.full((333, 777), 0.1, np.float32), 2048, 2500)
+
+    assert region.box == (0, 0, 2500, 2048)
+    assert region.share == 1.0
+
+
+def test_the_box_of_an_opacity_is_where_the_opacity_is() -> None:
+    mask = opacity_mask(200, 160, RIGHT_LOWER)
+    rows, columns = np.nonzero(mask)
+
+    (region,) = hot_regions(mask.astype(np.float32), 2000, 1600)
+
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert region.box == tuple(10 * int(side) for side in box)
+
+
+def test_the_area_with_most_heat_comes_first_and_the_rest_is_cut_off() -> None:
+    heat = np.zeros((20, 20), np.float32)
+    heat[2, 2] = 1.0
+    heat[10:13, 10:13] = 0.6
+    heat[18, 18] = 0.4
+
+    regions = hot_regions(heat, 20, 20)
+
+    assert [region.box for region in regions] == [(10, 10, 13, 13), (2, 2, 3, 3)]
+    assert regions[0].share == pytest.approx(5.4 / 6.8)
+    assert hot_regions(heat, 20, 20, most=1) == regions[:1]

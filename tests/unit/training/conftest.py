@@ -1,0 +1,65 @@
+"""Fixtures of the training tests: drawn films, one tiny run, one tiny release."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from app.inference.artifact import Artifact
+from tests.unit.training.phantom_data import rows, tiny_recipe, write_data
+from training.export import TrainedRun, load_run
+from training.networks import build_network
+from training.recipe import Recipe
+from training.release import release
+from training.train import Run, select_films
+
+
+def _write_run(directory: Path, recipe: Recipe, network: nn.Module) -> TrainedRun:
+    """Pretend that a run of the recipe ended with this network."""
+    directory.mkdir(parents=True, exist_ok=True)
+    torch.save({"network": network.state_dict(), "epoch": 1}, directory / "best.pt")
+    (directory / "run.json").write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}))
+    return load_run(directory)
+
+
+def random_run(directory: Path, architecture: str, size_px: int = 64, **changes: object) -> TrainedRun:
+    """Make a run whose network is random, statistics of batch normalisation included."""
+    recipe = tiny_recipe(architecture=architecture, stages=[{"epochs": 1, "size_px": size_px}], **changes)
+    torch.manual_seed(0)
+    network = build_network(architecture, 2 if recipe.kind == "expert" else 14)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)  # type: ignore[arg-type]  # tracked, so never None
+            nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]  # tracked, so never None
+    return _write_run(directory, recipe, network)
+
+
+@pytest.fixture(scope="session")
+def phantom_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three parts of drawn films, children of a source of their own."""
+    made = [*rows("train", 32), *rows("val", 64), *rows("test", 48)]
+    return write_data(tmp_path_factory.mktemp("films"), made)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path) -> Path:
+    """Give the directory of a tiny finished run of an expert with an averaged network."""
+    directory = tmp_path_factory.mktemp("run")
+    recipe = tiny_recipe(stages=[{"epochs": 2, "size_px": 32}], average_decay=0.5)
+    Run(recipe, select_films(recipe, [phantom_manifest]), directory).train()
+    return directory
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, trained: Path) -> Artifact:
+    """Give the tiny run's release, evaluated on its test part."""
+    models = tmp_path_factory.mktemp("models")
+    return release(trained, "covid19", "1.0.0", models, [phantom_manifest], "test", is_release=True)
+
+
+@pytest.fixture(scope="session")
+def member(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    """Give a random fourteen-label network."""
+    return random_run(tmp_path_factory.mktemp("member"), "resnet18", kind="multilabel", target=None)

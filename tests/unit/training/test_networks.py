@@ -1,0 +1,91 @@
+"""Networks, their sizes and their initial weights."""
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+
+from tests.unit.training.phantom_data import tiny_recipe
+from training.networks import ARCHITECTURES, ExplainedNetwork, WeightsError, build_network, initialise
+from training.recipe import load_recipe, recipe_names
+
+
+@pytest.mark.parametrize(("architecture", "parameters"), [("resnet18", 11_183_694), ("resnet34", 21_291_854)])
+def test_a_member_has_the_papers_number_of_parameters(architecture: str, parameters: int) -> None:
+    network = build_network(architecture, 14)
+
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == parameters
+
+
+def test_every_depth_is_a_configuration() -> None:
+    assert ARCHITECTURES == ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+    with pytest.raises(ValueError, match="resnet9"):
+        build_network("resnet9", 2)
+
+
+def test_the_spatial_mean_of_a_map_plus_the_bias_is_the_logit() -> None:
+    network = build_network("resnet18", 3).eval()
+
+    with torch.inference_mode():
+        logits, _, cam = ExplainedNetwork(network)(torch.randn(2, 3, 64, 64))
+
+    torch.testing.assert_close(cam.mean((2, 3)) + network.get_parameter("fc.bias"), logits, rtol=1e-4, atol=1e-5)
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    recipe = load_recipe("paper")
+
+    assert (recipe.architecture, recipe.epochs, recipe.batch_size) == ("resnet152", 30, 32)
+    assert (recipe.optimiser.name, recipe.optimiser.learning_rate, recipe.optimiser.momentum) == ("sgd", 0.001, 0.9)
+    assert (recipe.select_by, recipe.initial_weights) == ("accuracy", "imagenet")
+
+
+def test_every_shipped_recipe_loads_and_an_unknown_one_says_which_there_are() -> None:
+    assert [load_recipe(name).epochs > 0 for name in recipe_names()] == [True] * len(recipe_names())
+    with pytest.raises(FileNotFoundError, match="default, member, paper"):
+        load_recipe("magic")
+
+
+def test_imagenet_weights_come_from_the_local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    pretrained = build_network("resnet18", 1000)
+    cached = tmp_path / "hub" / "checkpoints" / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name
+    cached.parent.mkdir(parents=True)
+    torch.save(pretrained.state_dict(), cached)
+    network = build_network("resnet18", 2)
+    head = network.get_parameter("fc.weight").clone()
+
+    initialise(network, "resnet18", "imagenet")
+
+    torch.testing.assert_close(network.get_parameter("conv1.weight"), pretrained.get_parameter("conv1.weight"))
+    torch.testing.assert_close(network.get_parameter("fc.weight"), head)
+
+
+def test_unreachable_imagenet_weights_are_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+
+    with pytest.raises(WeightsError, match="resnet18 are neither cached nor reachable"):
+        initialise(build_network("resnet18", 2), "resnet18", "imagenet")
+
+
+def test_weights_of_another_depth_do_not_fit(tmp_path: Path) -> None:
+    torch.save(build_network("resnet18", 2).state_dict(), tmp_path / "other.pt")
+
+    with pytest.raises(WeightsError, match=r"layer1\.2\.conv1\.weight"):
+        initialise(build_network("resnet34", 2), "resnet34", str(tmp_path / "other.pt"))
+
+
+def test_absent_weights_are_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no weights at"):
+        initialise(build_network("resnet18", 2), "resnet18", str(tmp_path / "none.pt"))
+
+
+def test_a_recipe_refuses_a_misspelt_setting() -> None:
+    with pytest.raises(ValueError, match="learning_rte"):
+        tiny_recipe(optimiser={"learning_rte": 1})

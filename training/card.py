@@ -1,0 +1,286 @@
+"""The model card: what a network is for, what it was made of, and every number, good or bad."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from app.domain.label_hierarchy import DISPLAY_NAMES
+from app.inference.manifest import Manifest, OperatingPointEntry
+from training import card_text
+from training.averages import METRICS, Average
+from training.evaluate import Evaluation, Measured, SubgroupResult
+
+NONE: Final = "n/a"
+CHANCE: Final = 0.5
+FEW: Final = 30
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number; n/a where it is undefined."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def with_bounds(estimate: Measured | Average) -> str:
+    """Write a value and its interval."""
+    if estimate.value is None:
+        return NONE
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _name(label: str) -> str:
+    return DISPLAY_NAMES.get(label, label)
+
+
+def _remark(result: SubgroupResult) -> str:
+    """Say in a word what is doubtful or disappointing about a row."""
+    if result.auroc.value is None:
+        return "one class is absent: no AUROC"
+    words = []
+    if min(result.positives, result.negatives) < FEW:
+        words.append("few films of a class")
+    if result.auroc.low is not None and result.auroc.low <= CHANCE:
+        words.append("**the interval holds chance**")
+    return "; ".join(words)
+
+
+def subgroup_table(rows: dict[str, SubgroupResult]) -> str:
+    """Write one label's table: AUROC, then sensitivity and specificity at each operating point, by subgroup."""
+    points = next(iter(rows.values())).points
+    head = ["films", "n", "patients", "+ / -", "AUROC (95 %)"]
+    for point in points:
+        head += [f"sens @ {point.name}", f"spec @ {point.name}"]
+    head += ["ECE", "Brier", "remark"]
+    body = []
+    for name, result in rows.items():
+        cells: list[object] = [name, result.films, result.patients, f"{result.positives} / {result.negatives}"]
+        cells.append(with_bounds(result.auroc))
+        for entry in result.points:
+            cells += [with_bounds(entry.sensitivity), with_bounds(entry.specificity)]
+        cells += [number(result.calibration_error), number(result.brier), _remark(result)]
+        body.append(cells)
+    return table(head, body)
+
+
+def _what(manifest: Manifest) -> str:
+    if manifest.target is not None:
+        return card_text.EXPERT.format(target=_name(manifest.target))
+    return card_text.MEMBER.format(count=len(manifest.labels))
+
+
+def _identity_card(manifest: Manifest) -> str:
+    size = manifest.input.size_px
+    shapes = "; ".join(f"`{name}` {list(shape)}" for name, shape in manifest.outputs.items())
+    return table(
+        ("", ""),
+        [
+            ("name, version", f"{manifest.name} {manifest.version}"),
+            (
+                "architecture",
+                f"{manifest.architecture}; global average pooling and one linear layer, so its maps are exact",
+            ),
+            (
+                "input",
+                f"{size}x{size} px, {manifest.input.channels} identical channels; longer side to {size} px"
+                f" ({manifest.input.kernel}), never stretched, padded with zeros;"
+                f" intensities by `{manifest.input.intensity}`",
+            ),
+            ("outputs", shapes),
+            ("file", f"ONNX opset {manifest.opset}, weights stored as {manifest.precision.storage}, computed in fp32"),
+            ("SHA-256 of model.onnx", f"`{manifest.model_sha256}`"),
+            ("code", f"`{manifest.code_commit}`"),
+            ("made", manifest.created.date().isoformat()),
+        ],
+    )
+
+
+def _training(manifest: Manifest) -> list[str]:
+    record: dict[str, Any] = manifest.training  # Any: a record for readers
+    recipe = record.get("recipe", {})
+    parts = ["## Training\n"]
+    if sources := record.get("sources"):
+        first: dict[str, int] = next((counts for part in sources.values() for counts in part.values()), {})
+        labels = [key for key in first if key not in ("films", "groups")]
+        rows = [
+            (part, source, counts["films"], counts["groups"], *(counts[label] for label in labels))
+            for part, by_source in sources.items()
+            for source, counts in by_source.items()
+        ]
+        parts.append(table(("part", "source", "films", "patient groups", *(f"{_name(v)} +" for v in labels)), rows))
+    films = record.get("films", {})
+    parts.append(card_text.RUN_FILMS.format(train=films.get("train", "?"), val=films.get("val", "?")))
+    if licences := record.get("licences_by_source"):
+        stated = [(source, *entry) for source, entries in licences.items() for entry in entries.items()]
+        parts.append(card_text.LICENCES)
+        parts.append(table(("source", "licence", "films"), stated))
+    if recipe:
+        parts.append("Recipe:\n")
+        parts.append(table(("setting", "value"), [(key, f"`{value}`") for key, value in recipe.items()]))
+    parts.append(_curves(record))
+    return parts
+
+
+def _curves(record: dict[str, Any]) -> str:  # Any: a record for readers
+    curves = record.get("curves", [])
+    if not curves:
+        return "No curves were recorded.\n"
+    best = min(int(record.get("best_epoch", len(curves))), len(curves))
+    rule = record.get("recipe", {}).get("select_by", "")
+    shown = sorted({0, len(curves) // 4, len(curves) // 2, 3 * len(curves) // 4, best - 1, len(curves) - 1})
+    rows = [
+        (
+            f"{k + 1}{' (chosen)' if k == best - 1 else ''}",
+            curves[k]["size_px"],
+            number(curves[k]["loss"], 4),
+            number(curves[k]["validation"], 4),
+        )
+        for k in shown
+    ]
+    head = ("epoch", "input px", "training loss", f"validation ({rule})")
+    return f"{len(curves)} epochs; all of them are in the manifest.\n\n" + table(head, rows)
+
+
+def _points(manifest: Manifest) -> list[str]:
+    parts = [
+        "## Calibration and operating points\n",
+        "Chosen on validation, with patient-bootstrap 95 % intervals; they belong to this version.\n",
+    ]
+    used: dict[str, Any] = manifest.evaluation.get("operating_points_on", {})
+    rows = []
+    for label, points in manifest.operating_points.items():
+        calibration = manifest.calibration_of(label)
+        method = manifest.calibration[label].method if label in manifest.calibration else "none"
+        on = used.get(label)
+        for point in points:
+            rows.append(
+                (
+                    _name(label),
+                    point.name,
+                    number(point.threshold, 4),
+                    _point_value(point, "sensitivity"),
+                    _point_value(point, "specificity"),
+                    f"{on['positives']} / {on['negatives']}" if on else NONE,
+                    f"{method}: {calibration.slope:.3f}·x {calibration.intercept:+.3f}",
+                )
+            )
+    head = ("label", "operating point", "threshold", "sensitivity", "specificity", "+ / -", "calibration of the logit")
+    parts.append(table(head, rows))
+    for label, on in used.items():
+        if on["sources_left_out"]:
+            sources = ", ".join(on["sources_left_out"])
+            parts.append(card_text.LEFT_OUT.format(label=_name(label), sources=sources))
+    unevaluated = [entry for entry in manifest.labels if not entry.evaluated]
+    if unevaluated:
+        parts.append("Labels that are shown but **not evaluated** (threshold 0.5, uncalibrated):\n")
+        reasons = [(_name(entry.name), entry.reason or "") for entry in unevaluated]
+        parts.append(table(("label", "reason"), reasons))
+    return parts
+
+
+def _point_value(point: OperatingPointEntry, which: str) -> str:
+    value = point.sensitivity if which == "sensitivity" else point.specificity
+    bounds = point.sensitivity_interval if which == "sensitivity" else point.specificity_interval
+    low, high = bounds if bounds is not None else (None, None)
+    return with_bounds(Measured(value=value, low=low, high=high))
+
+
+def _evaluation(manifest: Manifest, evaluation: Evaluation) -> list[str]:
+    reads = len(manifest.evaluation.get("test_reads", []))
+    parts = [
+        f"## Evaluation on part `{evaluation.part}`\n",
+        card_text.EVALUATED.format(films=evaluation.films, refused=evaluation.refused, reads=reads),
+    ]
+    if evaluation.first_trial:
+        parts.append("### Beside the project's first trial (AUROC, part test)\n")
+        rows: list[tuple[object, ...]] = []
+        for entry in evaluation.first_trial:
+            value = entry.auroc.value
+            verdict = NONE if value is None else ("better" if value > entry.first_trial else "**not better**")
+            rows.append((_name(entry.label), entry.subgroup, entry.first_trial, with_bounds(entry.auroc), verdict))
+        parts.append(table(("label", "films", "first trial", "this network", ""), rows))
+    if evaluation.averages is not None:
+        parts.append("### Precision, recall, F1, specificity at the default operating points\n")
+        rows = [
+            (_name(label), *(with_bounds(entries[metric]) for metric in METRICS))
+            for label, entries in evaluation.averages.labels.items()
+        ]
+        rows.append(("**macro**", *(with_bounds(evaluation.averages.macro[metric]) for metric in METRICS)))
+        rows.append(("**micro**", *(with_bounds(evaluation.averages.micro[metric]) for metric in METRICS)))
+        parts.append(table(("evaluated label", *METRICS), rows))
+    for label, results in evaluation.labels.items():
+        parts.append(f"### {_name(label)}\n")
+        parts.append(subgroup_table(results))
+    parts.append("### What trivial cues reach\n")
+    parts.append(card_text.TRIVIAL_CUES)
+    return parts
+
+
+def _gates(manifest: Manifest) -> list[str]:
+    parity: dict[str, float] = manifest.evaluation.get("parity", {})
+    rows: list[tuple[str, str, str]] = [
+        (f"ONNX Runtime against PyTorch, `{name}`: largest difference, relative", f"{parity[name]:.1e}", "1e-4")
+        for name in ("logits", "features", "cam")
+        if name in parity
+    ]
+    if "identity" in parity:
+        measured = f"{parity['identity']:.1e}"
+        rows.append(("identity: largest abs(mean(cam) + b - logit), in logits", measured, "1e-4 of the logit"))
+    limits = {
+        "max_logit_change": "≤ 0.05",
+        "min_cam_cosine": "≥ 0.9999",
+        "max_decision_flip_share": "≤ 0.005",
+        "max_auroc_change": "< 0.001",
+        "finite": "1",
+        "films": NONE,
+    }
+    gates = [
+        (f"fp16 against fp32 weights: {name}", f"{value:.6g}", limits.get(name, NONE))
+        for name, value in manifest.precision.gates.items()
+    ]
+    return [
+        "## Gates\n",
+        f"Measured on synthetic phantoms and {int(parity.get('films', 0))} films in all. Weights are stored as"
+        f" **{manifest.precision.storage}**.\n",
+        table(("check", "measured", "limit"), [*rows, *gates]),
+    ]
+
+
+def model_card(manifest: Manifest, evaluation: Evaluation | None) -> str:
+    """Write the card of one model version.
+
+    Parameters
+    ----------
+    manifest
+        Of the version, with its ``evaluation``.
+    evaluation
+        None where the network was exported without one; the card then says so.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = [
+        f"# {manifest.title}, version {manifest.version}\n",
+        "**Research use. Not for diagnostic use.**\n",
+        _what(manifest),
+        _identity_card(manifest),
+        "## Use\n",
+        card_text.INTENDED,
+    ]
+    if evaluation is None:
+        parts += ["## Evaluation\n", card_text.NOT_EVALUATED]
+    else:
+        parts += _evaluation(manifest, evaluation)
+    parts += _points(manifest)
+    parts += ["## Known biases and limits\n", card_text.BIASES]
+    parts += _training(manifest)
+    parts += _gates(manifest)
+    return "\n".join(parts).rstrip() + "\n"

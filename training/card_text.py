@@ -1,0 +1,74 @@
+"""The sentences of the model card that do not depend on a run."""
+
+from typing import Final
+
+TRIVIAL_CUES: Final = """\
+What a model scores that sees **no anatomy at all** (gradient boosting on trivial cues, COVID-19 against the rest;
+quoted from the data sheet, AUROC). A number above is only worth what it has beyond these:
+
+| cue | test, all | test without Kermany | ieee8023 only |
+|---|---|---|---|
+| aspect ratio alone, trained without Kermany | 0.509 | 0.931 | 0.584 |
+| geometry and size of the original, trained without Kermany | 0.657 | 0.965 | 0.660 |
+| grey-level and border statistics, trained without Kermany | 0.718 | 0.970 | 0.573 |
+| 16x16 thumbnail, trained on all | 0.925 | 0.857 | 0.596 |
+"""
+
+BIASES: Final = """\
+- **The source is the label.** COVID-19 films come from case collections (ieee8023, COVID-CXNet), the others from
+  Kermany and NIH. The aspect ratio alone reaches an AUROC of 0.93 on the test films without Kermany, because every
+  NIH file is square. A pooled number therefore shows next to nothing; what counts is a number *within* a source.
+- **Children.** All Kermany films are of children aged 1 to 5 from one hospital; almost all COVID-19 films are of
+  adults. A network that separates them may only have learnt age. Adults and children are listed apart.
+- **2020.** COVID-19 films are from the first half of 2020: early waves, severe disease, no vaccination, no later
+  variant.
+- **Viral against bacterial** rests on the Kermany children and a few dozen adults. Nothing can be claimed for adults.
+- **Burned-in marks.** Letters, arrows and drawn boxes of journal figures occur almost only in COVID-19 films.
+- **Portable films.** AP and intensive-care films with lines are over-represented in COVID-19.
+- **Noisy labels.** NIH labels are mined from reports; some COVID-19 films were called clear by their own source.
+- Sex, age and view are not stated for many films. No film of another hospital is in these tables.
+"""
+
+INTENDED: Final = """\
+*Intended*: research on what tells one disease from another on frontal chest films: class activation maps, their
+directed divergence, and how much of a score is shortcut. A reader who knows chest films looks at every answer.
+
+*Not intended*: diagnosis, triage, treatment, screening of people, ruling a disease out, lateral films, other body
+parts, CT, photographs of films, and children unless a row below says how well it does on them. A chest film cannot
+replace a laboratory test for COVID-19.
+"""
+
+EXPERT: Final = """\
+A binary expert: it says whether a frontal chest film shows signs of **{target}** or not. Two logits; index 1 is
+in-class, index 0 everything else (other pneumonia, other disease and clear films alike).
+"""
+
+MEMBER: Final = """\
+A member of the multi-label ensemble: {count} labels in a hierarchy, one sigmoid each. Serving corrects a child that is
+above its parent.
+"""
+
+NOT_EVALUATED: Final = """\
+**Not evaluated.** This version was exported without an evaluation; do not rely on it.
+"""
+
+EVALUATED: Final = """\
+{films} films through the exported network and the serving path's preprocessing; {refused} refused. Intervals: 95 %,
+1,000 resamplings of patients. The test part was read {reads} time(s) for this version. *source X* is within one
+source; *without X* leaves a purely paediatric source out. The pooled row is never to be quoted alone. `sens` and `spec`
+are sensitivity and specificity at the operating point that was fixed on validation.
+"""
+
+LEFT_OUT: Final = """\
+For {label} the calibration and the thresholds were chosen **without {sources}**: purely paediatric, without one
+positive, and told from the positives by age alone.
+"""
+
+RUN_FILMS: Final = """\
+The run used {train} films for training and {val} for choosing the epoch (films whose label is unknown are left out). No
+patient group stands in two parts; a run fails if one does.
+"""
+
+LICENCES: Final = """\
+Licences of the films of training and validation, as the sources state them. No film is distributed here.
+"""

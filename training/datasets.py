@@ -1,0 +1,178 @@
+"""Films and their labels as a manifest lists them, and the arrays made of them.
+
+A manifest is a CSV with one film a row. Columns read here: ``path`` (relative to the manifest), ``split`` (train, val,
+test; ``train_extra`` counts as train), ``dataset`` (the source), ``group`` (the leak-proof unit; ``patient_id`` where
+absent), ``age_group``, ``view``, ``sex``, ``label_quality``, ``finding``, ``licence`` and the labels of
+`training.labels`.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from app.domain.preprocessing import InputSpecification, place, stretch_intensity
+from app.domain.resampling import resize
+from training.labels import ensemble_targets
+
+_REQUIRED: Final = ("path", "split", "dataset")
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be trained on, with the row that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One row of a manifest.
+
+    Attributes
+    ----------
+    path
+        The image file.
+    part
+        ``train``, ``val`` or ``test``.
+    source
+        The data set it comes from.
+    group
+        The leak-proof unit, one patient or several joined.
+    paediatric
+        None where the age group is not stated.
+    targets
+        Fourteen values in the order of `app.domain.label_hierarchy.ENSEMBLE_LABELS`; NaN is unknown.
+    noisy
+        The source's labels are mined from reports and known to be noisy.
+    squashed
+        The file was stretched to a square by whoever copied it.
+    licence
+        What the source states; empty where the manifest does not say.
+    """
+
+    path: Path
+    part: str
+    source: str
+    group: str
+    paediatric: bool | None
+    view: str
+    sex: str
+    targets: tuple[float, ...]
+    noisy: bool
+    squashed: bool
+    licence: str = ""
+
+
+def _film(row: dict[str, str], root: Path, squashed: bool) -> Film:
+    age = row.get("age_group", "")
+    part = "train" if row["split"] == "train_extra" else row["split"]
+    return Film(
+        path=root / row["path"],
+        part=part,
+        source=row["dataset"],
+        group=row.get("group") or f"{row['dataset']}:{row.get('patient_id') or row['path']}",
+        paediatric=True if age.startswith("paediatric") else (False if age == "adult" else None),
+        view=row.get("view", ""),
+        sex=row.get("sex", ""),
+        targets=tuple(ensemble_targets(row)),
+        noisy="noisy" in row.get("label_quality", ""),
+        squashed=squashed,
+        licence=row.get("licence", ""),
+    )
+
+
+def read_manifest(manifest: Path) -> list[Film]:
+    """Read the films a manifest lists.
+
+    Parameters
+    ----------
+    manifest
+        The CSV.
+
+    Returns
+    -------
+    list of Film
+        In the manifest's order.
+
+    Raises
+    ------
+    ManifestError
+        If a column is missing, a label unreadable or a file absent.
+    """
+    with manifest.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        missing = [column for column in _REQUIRED if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ManifestError(f"{manifest.name} lacks the columns {', '.join(missing)}")
+        films = []
+        for number, row in enumerate(reader, start=2):
+            root = manifest.parent
+            squashed = row["split"] == "train_extra"
+            if squashed and not (root / row["path"]).exists():
+                root = root.parent
+            try:
+                film = _film(row, root, squashed)
+            except ValueError as error:
+                raise ManifestError(f"{manifest.name}, line {number}: {error}") from error
+            if not film.path.is_file():
+                raise ManifestError(f"{manifest.name}, line {number}: {row['path']} is not there")
+            films.append(film)
+    return films
+
+
+def manifest_sha256(manifest: Path) -> str:
+    """Hash a manifest's bytes; it lists the hash of every film."""
+    return hashlib.sha256(manifest.read_bytes()).hexdigest()
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """Decode a raster film as 8-bit grey, ``(H, W)``."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
+
+
+def load_training_films(films: Sequence[Film], longer_side_px: int) -> list[NDArray[np.uint8]]:
+    """Decode films for augmentation: 8-bit grey, longer side at most ``longer_side_px``, aspect kept."""
+    loaded = []
+    for film in tqdm(films, desc="reading films", unit="film"):
+        grey = read_grey(film.path)
+        longer = max(grey.shape)
+        if longer > longer_side_px:
+            height, width = (max(1, side * longer_side_px // longer) for side in grey.shape)
+            grey = np.clip(np.rint(resize(grey, height, width)), 0, 255).astype(np.uint8)
+        loaded.append(np.ascontiguousarray(grey))
+    return loaded
+
+
+def load_inputs(films: Iterable[Film], specification: InputSpecification) -> NDArray[np.float32]:
+    """Prepare films exactly as serving does, up to the channel statistics.
+
+    Parameters
+    ----------
+    films
+        Films to decode.
+    specification
+        The network's input.
+
+    Returns
+    -------
+    ndarray
+        ``(N, size_px, size_px)`` float32 in 0..1, padded with zeros.
+    """
+    inputs = []
+    for film in tqdm(list(films), desc="preparing films", unit="film"):
+        grey = read_grey(film.path)
+        placement = place(grey.shape[0], grey.shape[1], specification.size_px)
+        resized = resize(grey, placement.height_px, placement.width_px, specification.kernel)
+        canvas = np.zeros((placement.size_px, placement.size_px), np.float32)
+        bottom, right = placement.top_px + placement.height_px, placement.left_px + placement.width_px
+        canvas[placement.top_px : bottom, placement.left_px : right] = stretch_intensity(
+            resized, specification.intensity, 255.0
+        )
+        inputs.append(canvas)
+    return np.stack(inputs)

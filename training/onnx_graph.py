@@ -1,0 +1,184 @@
+"""Torch networks to ONNX graphs that keep every parameter under its PyTorch name, and back.
+
+The exporter's optimiser would fold batch normalisation into the convolutions; only its constant folding is used, so
+that the network can be rebuilt from the file. ONNX Runtime fuses when it loads.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxscript import optimizer
+from torch import nn
+
+from training.networks import ExplainedNetwork, build_network
+
+OPSET: Final = 18
+INPUT_NAME: Final = "films"
+OUTPUT_NAMES: Final = ("logits", "features", "cam")
+_PREFIX: Final = "network."
+_ARCHITECTURE_KEY: Final = "discern.architecture"
+_NOT_STORED: Final = ".num_batches_tracked"
+
+
+class ExportError(ValueError):
+    """A network that cannot be released: its graph, its parity or its identity is not what was promised."""
+
+
+def to_onnx(network: nn.Module, architecture: str, size_px: int) -> onnx.ModelProto:
+    """Trace a ResNet with its features and class activation maps.
+
+    Parameters
+    ----------
+    network
+        As made by `build_network`, on the CPU.
+    architecture
+        Its name; it is stored in the file.
+    size_px
+        Side of the input.
+
+    Returns
+    -------
+    ModelProto
+        Input ``films (N, 3, size_px, size_px)``; outputs ``logits``, ``features``, ``cam``; float32 initialisers named
+        as in ``network.state_dict()``. No trace of the machine it was made on.
+    """
+    explained = ExplainedNetwork(network).eval().to(memory_format=torch.contiguous_format)
+    program = torch.onnx.export(
+        explained,
+        (torch.zeros(2, 3, size_px, size_px),),
+        dynamo=True,
+        optimize=False,
+        verbose=False,
+        opset_version=OPSET,
+        input_names=[INPUT_NAME],
+        output_names=list(OUTPUT_NAMES),
+        dynamic_shapes={INPUT_NAME: {0: torch.export.Dim("N")}},
+    )
+    if program is None:
+        raise ExportError("the exporter returned nothing")
+    optimizer.fold_constants(program.model)
+    optimizer.remove_unused_nodes(program.model)
+    model: onnx.ModelProto = program.model_proto
+    _tidy(model)
+    helper.set_model_props(model, {_ARCHITECTURE_KEY: architecture})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Drop the prefix of the wrapper, the zero biases of bias-free convolutions, and the exporter's records."""
+    graph = model.graph
+    zeros = {
+        entry.name
+        for entry in graph.initializer
+        if not entry.name.startswith(_PREFIX) and entry.data_type == TensorProto.FLOAT and not to_array(entry).any()
+    }
+    for node in graph.node:
+        if node.op_type == "Conv" and len(node.input) == 3 and node.input[2] in zeros:
+            del node.input[2]
+        node.input[:] = [name.removeprefix(_PREFIX) for name in node.input]
+        node.doc_string = ""
+        del node.metadata_props[:]
+    used = {name for node in graph.node for name in node.input}
+    kept = []
+    for entry in graph.initializer:
+        entry.name = entry.name.removeprefix(_PREFIX)
+        entry.doc_string = ""
+        del entry.metadata_props[:]
+        if entry.name in used:
+            kept.append(entry)
+    kept = [onnx.TensorProto.FromString(entry.SerializeToString()) for entry in kept]
+    del graph.initializer[:], graph.value_info[:], graph.metadata_props[:], model.metadata_props[:]
+    graph.initializer.extend(kept)
+    graph.name, graph.doc_string, model.doc_string = "explained", "", ""
+    for value in (*graph.input, *graph.output):
+        del value.metadata_props[:]
+
+
+def to_array(entry: onnx.TensorProto) -> NDArray[np.generic]:
+    """Decode one initialiser."""
+    array: NDArray[np.generic] = numpy_helper.to_array(entry)
+    return array
+
+
+def is_stored_in_half(name: str, dimensions: int) -> bool:
+    """Matrices and kernels are stored in half precision; biases and the statistics of batch normalisation are not.
+
+    The latter are a thousandth of the bytes, and a small variance would fall below float16's normal range.
+    """
+    return name.endswith(".weight") and dimensions >= 2
+
+
+def store_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store convolution kernels and linear weights as float16, each with a Cast to float32 in front of its use.
+
+    Initialisers keep their names. The values must have been rounded before: the computation is then unchanged.
+    """
+    halved = onnx.ModelProto()
+    halved.CopyFrom(model)
+    graph = halved.graph
+    casts = []
+    renamed = {}
+    for entry in graph.initializer:
+        if entry.data_type != TensorProto.FLOAT or not is_stored_in_half(entry.name, len(entry.dims)):
+            continue
+        entry.CopyFrom(numpy_helper.from_array(to_array(entry).astype(np.float16), entry.name))
+        renamed[entry.name] = f"{entry.name}.fp32"
+        casts.append(
+            helper.make_node("Cast", [entry.name], [renamed[entry.name]], f"cast.{entry.name}", to=TensorProto.FLOAT)
+        )
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
+    for node in nodes:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(halved, full_check=True)
+    return halved
+
+
+def initialisers(model: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
+    """Floating-point initialisers of a graph by name."""
+    kinds = (TensorProto.FLOAT, TensorProto.FLOAT16)
+    return {entry.name: to_array(entry) for entry in model.graph.initializer if entry.data_type in kinds}
+
+
+def rebuild_network(path: Path) -> nn.Module:
+    """Make the PyTorch network again from a released ``model.onnx``.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Module
+        In evaluation mode, float32.
+
+    Raises
+    ------
+    ExportError
+        If the file does not name a known architecture or its initialisers do not fit it.
+    """
+    model: onnx.ModelProto = onnx.load(path)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    stored = initialisers(model)
+    if _ARCHITECTURE_KEY not in properties or "fc.weight" not in stored:
+        raise ExportError(f"{path.name} does not name its architecture or has no fc.weight")
+    network = build_network(properties[_ARCHITECTURE_KEY], int(stored["fc.weight"].shape[0]))
+    state = network.state_dict()
+    wanted = {name for name in state if not name.endswith(_NOT_STORED)}
+    if wanted != set(stored):
+        odd = sorted(wanted ^ set(stored))
+        raise ExportError(f"{path.name} and {properties[_ARCHITECTURE_KEY]} differ in {', '.join(odd[:5])}")
+    for name in wanted:
+        if state[name].shape != stored[name].shape:
+            raise ExportError(f"{name}: {tuple(state[name].shape)} expected, {stored[name].shape} found")
+        state[name] = torch.from_numpy(stored[name].astype(np.float32))
+    network.load_state_dict(state)
+    return network.eval()

@@ -1,0 +1,132 @@
+"""A recipe: everything that decides what a training run does, in one readable YAML file."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.preprocessing import IntensityRule
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stage(_Part):
+    """Some epochs at one input size: small first, then full size."""
+
+    epochs: int = Field(gt=0)
+    size_px: int = Field(ge=32)
+
+
+class AugmentationSettings(_Part):
+    """See `training.augmentation.Augmentation`."""
+
+    crop: float = 0.0
+    aspect: float = 0.0
+    rotation_deg: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    gamma: float = 0.0
+    brightness: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
+
+
+class Optimiser(_Part):
+    """SGD or AdamW; one-cycle or constant learning rate."""
+
+    name: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    schedule: Literal["constant", "one-cycle"] = "one-cycle"
+
+
+class Recipe(_Part):
+    """A training run, as read from YAML.
+
+    Attributes
+    ----------
+    kind
+        ``expert``: two outputs, ``target`` against the rest. ``multilabel``: fourteen sigmoid outputs.
+    target
+        The expert's positive class, one of the fourteen labels.
+    exclude_sources
+        Sources that are left out of training and validation (e.g. a paediatric one).
+    source_weights
+        Multiplies how often a source is drawn.
+    draws_per_epoch
+        Films drawn an epoch; None takes every film once.
+    balance
+        A film of a (source, label) cell with n films is drawn with weight ``n ** -balance``.
+    select_by
+        What chooses the epoch: mean AUROC within sources, pooled AUROC, or accuracy on validation.
+    average_decay
+        Exponential moving average of the weights, per step; 0 switches it off.
+    """
+
+    kind: Literal["expert", "multilabel"]
+    target: str | None = None
+    architecture: str = "resnet18"
+    stages: tuple[Stage, ...]
+    intensity: IntensityRule = "percentile-1-99"
+    batch_size: int = Field(default=32, gt=0)
+    optimiser: Optimiser
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    noisy_label_weight: float = Field(default=1.0, gt=0, le=1)
+    exclude_sources: tuple[str, ...] = ()
+    source_weights: dict[str, float] = Field(default_factory=dict)
+    draws_per_epoch: int | None = None
+    balance: float = Field(default=0.0, ge=0, le=1)
+    select_by: Literal["within-source-auroc", "auroc", "accuracy"] = "auroc"
+    average_decay: float = Field(default=0.0, ge=0, lt=1)
+    augmentation: AugmentationSettings = AugmentationSettings()
+    mixed_precision: bool = True
+    initial_weights: Literal["scratch", "imagenet"] | str = "scratch"
+    antisymmetric_head: bool = True
+    seed: int = 20261120
+
+    @property
+    def size_px(self) -> int:
+        """Input size of the last stage: the one that is exported."""
+        return self.stages[-1].size_px
+
+    @property
+    def epochs(self) -> int:
+        """Epochs over all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def size_at(self, epoch: int) -> int:
+        """Input size of one epoch, counted from 0."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage.size_px
+            epoch -= stage.epochs
+        raise ValueError("epoch is past the last stage")
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    entries = files("training.recipes").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by the name of a shipped one or by path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".yaml" and path.is_file():
+        text = path.read_text(encoding="utf-8")
+    elif name_or_path in recipe_names():
+        text = files("training.recipes").joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    else:
+        raise FileNotFoundError(f"no recipe {name_or_path!r}; shipped: {', '.join(recipe_names())}")
+    return Recipe.model_validate(yaml.safe_load(text))
