@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from app.domain.radiograph import Provenance, Radiograph
 
@@ -124,7 +124,7 @@ def chest_film(
 
 def to_bits(film: NDArray[np.float64], bits: int) -> Film:
     """Quantise grey values in 0..1 to ``bits`` stored bits."""
-    levels = np.rint(film * (2**bits - 1))
+    levels: NDArray[np.float64] = np.rint(film * (2**bits - 1))
     return levels.astype(np.uint8) if bits <= 8 else levels.astype(np.uint16)
 
 
@@ -191,7 +191,7 @@ def dicom_dataset(
     values = pixels if photometric == "MONOCHROME2" else ((1 << stored) - 1 - pixels).astype(pixels.dtype)
     content = values.astype(values.dtype.newbyteorder("<")).tobytes()
     # 2.25. and a decimal number is a valid root for derived UIDs (PS3.5 B.2).
-    uids = [f"2.25.{int(digest(content + part)[:30], 16)}" for part in (b"instance", b"series", b"study")]
+    uids = [UID(f"2.25.{int(digest(content + part)[:30], 16)}") for part in (b"instance", b"series", b"study")]
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation

@@ -53,6 +53,8 @@ def _remark(result: SubgroupResult) -> str:
 
 def subgroup_table(rows: dict[str, SubgroupResult]) -> str:
     """Write one label's table: AUROC, then sensitivity and specificity at each operating point, by subgroup."""
+    if not rows:
+        return "No film of this part states the label.\n"
     points = next(iter(rows.values())).points
     head = ["films", "n", "patients", "+ / -", "AUROC (95 %)"]
     for point in points:

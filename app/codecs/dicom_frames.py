@@ -58,7 +58,9 @@ class FrameLayout:
         UnsupportedFormatError
             If the bits or the photometric interpretation are not read here.
         """
-        photometric = header.code_string(Tag.PHOTOMETRIC_INTERPRETATION) or "MONOCHROME2"
+        photometric = header.code_string(Tag.PHOTOMETRIC_INTERPRETATION)
+        if photometric is None:
+            raise UnreadableImageError("(0028,0004) is missing: the polarity of the film is not known")
         allocated = header.word(Tag.BITS_ALLOCATED)
         stored = header.word(Tag.BITS_STORED, allocated)
         layout = cls(

@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 
 from app.codecs.limits import DecodeLimits
-from app.domain.errors import TooLargeError, UnreadableImageError
+from app.domain.errors import UnreadableImageError
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _JPEG_LS = 0xF7
@@ -87,8 +87,7 @@ def read_jpeg_header(content: bytes, limits: DecodeLimits) -> JpegHeader:
                 near = payload[-3] if len(payload) >= 6 else 0
                 break
             scans += 1
-            if scans > limits.max_scans:
-                raise TooLargeError(f"JPEG has more than {limits.max_scans} scans")
+            limits.check_scans(scans, frame[2] * frame[3])
             found = _MARKER_IN_SCAN.search(content, at)
             if found is None:
                 raise UnreadableImageError("JPEG is truncated: no end of image")

@@ -20,7 +20,7 @@ class DecodeLimits:
     min_side_px
         The shorter side; below it there is nothing to see (``too_small``).
     max_decoded_bytes
-        Samples of all channels, as the decoder lays them out.
+        Samples of all channels, as the decoder lays them out. Decoding takes up to about five times this.
     max_expansion
         Decoded bytes for each compressed byte. DEFLATE cannot exceed 1032, a Huffman-coded JPEG 1536 (three 8-bit
         components, one bit a block), so only a forged header, or a blank picture, comes near it. Images that decode
@@ -36,8 +36,9 @@ class DecodeLimits:
     max_metadata_bytes
         What is not pixels: everything of a DICOM object but the pixel data, all PNG chunks but IDAT, all JPEG
         segments but scans.
-    max_scans
-        Scans of a progressive JPEG; each is a pass over every coefficient. Encoders write about ten.
+    max_scans, max_scanned_pixels
+        Scans of a progressive JPEG, and scans times pixels; each scan is a pass over every coefficient. Encoders write
+        about ten.
     max_tiles, max_precincts
         Parts of a JPEG 2000 codestream; each has buffers of its own.
     """
@@ -46,7 +47,7 @@ class DecodeLimits:
     max_pixels: int = 100_000_000
     max_side_px: int = 20_000
     min_side_px: int = 64
-    max_decoded_bytes: int = 512 * _MEBIBYTE
+    max_decoded_bytes: int = 256 * _MEBIBYTE
     max_expansion: int = 2_000
     unmeasured_expansion_bytes: int = 32 * _MEBIBYTE
     max_frames: int = 10_000
@@ -55,6 +56,7 @@ class DecodeLimits:
     max_inflated_bytes: int = 256 * _MEBIBYTE
     max_metadata_bytes: int = 32 * _MEBIBYTE
     max_scans: int = 64
+    max_scanned_pixels: int = 1_000_000_000
     max_tiles: int = 4_096
     max_precincts: int = 200_000
 
@@ -95,6 +97,11 @@ class DecodeLimits:
         if min(width, height) < self.min_side_px:
             detail = f"image is {width} x {height}, at least {self.min_side_px} pixels a side expected"
             raise ImageRefusedError(RefusalReason.TOO_SMALL, detail)
+
+    def check_scans(self, scans: int, pixels: int) -> None:
+        """Refuse more scans, or more work for them, than a progressive JPEG needs."""
+        if scans > self.max_scans or scans * pixels > self.max_scanned_pixels:
+            raise TooLargeError(f"JPEG has {scans} scans or more of {pixels} pixels")
 
     def check_elements(self, count: int, what: str) -> None:
         """Refuse more than ``max_elements`` structural parts."""

@@ -81,11 +81,6 @@ def corrected(probabilities: Mapping[str, float], parent_of: Mapping[str, str | 
 def above_parent(
     probabilities: Mapping[str, float], parent_of: Mapping[str, str | None] = PARENT_OF, tolerance: float = 0.0
 ) -> tuple[str, ...]:
-    """Name the labels whose own probability exceeds a parent's by more than ``tolerance``."""
-    return tuple(
-        label
-        for label, probability in probabilities.items()
-        if (parent := parent_of.get(label)) is not None
-        and parent in probabilities
-        and probability > probabilities[parent] + tolerance
-    )
+    """Name the labels that `corrected` lowers, by more than ``tolerance``: under a parent, or a parent's parent."""
+    fixed = corrected(probabilities, parent_of)
+    return tuple(label for label, probability in probabilities.items() if probability > fixed[label] + tolerance)

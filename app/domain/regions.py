@@ -91,12 +91,13 @@ def hot_regions(heat: HeatMap, film_height: int, film_width: int, *, most: int =
     tuple of Region
         Empty where the map is zero everywhere.
     """
-    peak, total = float(heat.max()), float(heat.sum())
+    peak = float(heat.max())
     if peak <= 0.0:
         return ()
     labels = connected_areas(heat >= HALF_MAXIMUM * peak)
     per_y, per_x = film_height / heat.shape[0], film_width / heat.shape[1]
-    shares = np.bincount(labels.ravel(), weights=heat.ravel()) / total
+    shares = np.bincount(labels.ravel(), weights=heat.ravel())
+    shares /= shares.sum()
     regions = []
     for number in sorted(range(1, len(shares)), key=lambda n: -float(shares[n]))[:most]:
         inside = labels == number

@@ -1,7 +1,7 @@
 """One film in; experts, their maps, the directed divergence, the ensemble and the overlays out."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,19 +40,20 @@ class Screening:
 
 
 class Stopwatch:
-    """Wall milliseconds of named stages."""
+    """Milliseconds of named stages, by a clock of seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self.elapsed_ms: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time one stage; a stage entered twice adds up."""
-        started = time.perf_counter()
+        started = self._clock()
         try:
             yield
         finally:
-            self.elapsed_ms[name] = self.elapsed_ms.get(name, 0.0) + 1000.0 * (time.perf_counter() - started)
+            self.elapsed_ms[name] = self.elapsed_ms.get(name, 0.0) + 1000.0 * (self._clock() - started)
 
 
 class _Preparation:
@@ -83,6 +84,8 @@ class ScreeningService:
         Where the work is done.
     request_timeout_s
         A film that could not be started by then is given up.
+    stage_clock
+        Seconds, for the stages' timings: wall time, or a thread's processor time where work is to be counted.
     """
 
     def __init__(
@@ -92,9 +95,11 @@ class ScreeningService:
         catalogue: Catalogue,
         queue: WorkQueue,
         request_timeout_s: float = 30.0,
+        stage_clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._decoder, self._encoder, self._catalogue = decoder, encoder, catalogue
         self._queue, self._request_timeout_s = queue, request_timeout_s
+        self._stage_clock = stage_clock
 
     def submit(self, content: bytes, options: ScreeningOptions) -> Future[Screening]:
         """Queue a film; see `WorkQueue.submit` for what is raised when the queue is full."""
@@ -120,7 +125,7 @@ class ScreeningService:
         ScreeningError
             Every failure that the content or the options can cause.
         """
-        stopwatch = Stopwatch()
+        stopwatch = Stopwatch(self._stage_clock)
         pair = self._catalogue.pair(options.interest, options.overlap)
         with stopwatch.stage("decode"):
             film = self._decoder.decode(content)

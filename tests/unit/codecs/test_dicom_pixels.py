@@ -261,6 +261,7 @@ def test_a_palette_image_without_palette_is_unsupported() -> None:
         ({"Rows": None}, UnreadableImageError),
         ({"Rows": 0}, UnreadableImageError),
         ({"Rows": 97}, UnreadableImageError),
+        ({"PhotometricInterpretation": None}, UnreadableImageError),
         ({"PhotometricInterpretation": "HSV"}, UnsupportedFormatError),
         ({"PhotometricInterpretation": "RGB"}, UnsupportedFormatError),
     ],

@@ -229,6 +229,8 @@ def test_a_jpeg_of_too_many_scans_is_refused() -> None:
 
     with pytest.raises(TooLargeError, match="scans"):
         FilmDecoder(DecodeLimits(max_scans=2)).decode(content)
+    with pytest.raises(TooLargeError, match="scans"):
+        FilmDecoder(DecodeLimits(max_scanned_pixels=2 * 96 * 120)).decode(content)
     at = content.rindex(b"\xff\xda")
     with pytest.raises(TooLargeError, match="scans"):
         decode(content[:-2] + content[at:-2] * 100 + content[-2:])

@@ -138,7 +138,9 @@ def test_every_pixel_is_a_convex_combination_of_cells(cells: Map, height: int, w
 
 
 @LAW
-@given(shape=GRIDS, height=st.integers(1, 60), width=st.integers(1, 60), value=st.floats(0.0, 1.0, width=32))
+@given(
+    shape=GRIDS, height=st.integers(1, 60), width=st.integers(1, 60), value=st.integers(0, 1000).map(lambda n: n / 1000)
+)
 def test_the_cells_weights_sum_to_one_at_every_pixel(
     shape: tuple[int, ...], height: int, width: int, value: float
 ) -> None:
@@ -212,9 +214,9 @@ def test_the_kernel_before_upsampling_marks_the_golden_area_and_after_it_another
     early = over_square(k, 224)
 
     areas = {name: float((heat >= heat.max() / 2).mean()) for name, heat in (("early", early), ("late", late))}
-    # The samples are exact; the maxima carry single precision through exp, so 1e-4.
+    # Single precision of the heat map, times alpha for the exponential of the late one.
     assert float(early.max()) == pytest.approx(expected["max_kernel_then_up"], rel=1e-6)
-    assert float(late.max()) == pytest.approx(expected["max_up_then_kernel"], rel=0.06)
+    assert float(late.max()) == pytest.approx(expected["max_up_then_kernel"], rel=1e-6)
     assert areas["early"] == expected["area_ge_half"]["kernel_then_up"]
     assert areas["late"] == expected["area_ge_half"]["up_then_kernel"]
 

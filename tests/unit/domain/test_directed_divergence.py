@@ -47,7 +47,7 @@ def test_a_map_against_itself_is_one_everywhere(pair: Pair, alpha: float) -> Non
 @LAW
 @given(pair=pairs(), alpha=ALPHAS)
 def test_swapping_the_maps_gives_the_reciprocal(pair: Pair, alpha: float) -> None:
-    there, back = directed_divergence(*pair, alpha), directed_divergence(*reversed(pair), alpha)
+    there, back = directed_divergence(*pair, alpha), directed_divergence(pair[1], pair[0], alpha)
 
     np.testing.assert_array_equal(there.log_k + back.log_k, 0.0)
 
@@ -147,14 +147,19 @@ def test_any_finite_maps_give_finite_numbers_or_a_typed_refusal(
     shape = data.draw(GRIDS)
     x, x_prime = (data.draw(arrays(np.float64, shape, elements=EXTREME)) for _ in range(2))
 
+    found: DirectedDivergence | None = None
+    reason: DivergenceReason | None = None
+
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             found = directed_divergence(x, x_prime, alpha, clamp_negative=clamp_negative)
-        except DivergenceError as refusal:
-            assert refusal.reason is DivergenceReason.NON_FINITE_MAP
-            return
+        except DivergenceError as error:
+            reason = error.reason
 
+    if found is None:
+        assert reason is DivergenceReason.NON_FINITE_MAP
+        return
     assert np.isfinite(found.log_k).all()
     assert np.isfinite(found.display).all()
     assert math.isfinite(found.entropy_nats)
@@ -318,7 +323,7 @@ def test_a_stack_of_maps_is_refused() -> None:
 
 @pytest.mark.parametrize("cell", [math.nan, math.inf, -math.inf])
 def test_the_refusal_of_a_map_that_is_not_finite_names_the_map(cell: float) -> None:
-    with pytest.raises(DivergenceError, match="^x' ") as refusal:
+    with pytest.raises(DivergenceError, match=r"^x' ") as refusal:
         directed_divergence(np.ones((1, 2)), np.array([[1.0, cell]]))
 
     assert refusal.value.reason is DivergenceReason.NON_FINITE_MAP

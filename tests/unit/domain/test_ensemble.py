@@ -13,7 +13,9 @@ from tests.unit.domain.strategies import LAW
 
 POINTS = dict.fromkeys(ENSEMBLE_LABELS, OperatingPoint(0.5))
 EVALUATED = dict.fromkeys(ENSEMBLE_LABELS, True)
-FOUND = st.fixed_dictionaries(dict.fromkeys(ENSEMBLE_LABELS, st.floats(0.0, 1.0)))
+FOUND = st.lists(st.integers(0, 1000), min_size=14, max_size=14).map(
+    lambda found: {label: n / 1000 for label, n in zip(ENSEMBLE_LABELS, found, strict=True)}
+)
 MEMBERS = st.lists(FOUND, min_size=1, max_size=5).map(lambda found: {f"m{n}": one for n, one in enumerate(found)})
 
 

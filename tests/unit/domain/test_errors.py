@@ -19,7 +19,7 @@ PLAIN = [found for found in SUBCLASSES if found not in (ImageRefusedError, Diver
 
 
 def test_every_failure_has_a_code_of_its_own() -> None:
-    codes = [found.code for found in (ScreeningError, *SUBCLASSES)]
+    codes = [found.code for found in [ScreeningError, *SUBCLASSES]]
 
     assert all("code" in vars(found) for found in SUBCLASSES)
     assert len(set(codes)) == len(codes)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.domain.label_hierarchy import DISPLAY_NAMES, ENSEMBLE_LABELS, PARENT_OF, above_parent, corrected
 from tests.unit.domain.strategies import LAW
 
-PROBABILITIES = st.floats(0.0, 1.0)
+PROBABILITIES = st.integers(0, 1000).map(lambda n: n / 1000)
 WHOLE = st.fixed_dictionaries(dict.fromkeys(ENSEMBLE_LABELS, PROBABILITIES))
 PARTIAL = st.dictionaries(st.sampled_from(ENSEMBLE_LABELS), PROBABILITIES)
 

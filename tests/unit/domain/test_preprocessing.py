@@ -135,7 +135,8 @@ def test_the_padding_is_black_and_does_not_change_the_stretched_film(
     rule: IntensityRule, height: int, width: int, seed: int
 ) -> None:
     film = radiograph(chest_film(height, width, seed=seed))
-    resized = resize(film.pixels, *(max(1, side * 64 // max(height, width)) for side in (height, width)))
+    longer = max(height, width)
+    resized = resize(film.pixels, height * 64 // longer, width * 64 // longer)
 
     network_input, placement = to_network_input(film, plain(rule))
 
@@ -162,7 +163,7 @@ def test_a_brighter_exposure_gives_the_same_input_under_the_percentile_rules(
 
 @pytest.mark.parametrize(("rule", "upper"), [("percentile-1-95", 95.0), ("percentile-1-99", 99.0)])
 def test_the_percentile_rules_clip_at_the_percentiles_of_the_film(rule: IntensityRule, upper: float) -> None:
-    film = np.arange(10_000, dtype=np.float32).reshape(100, 100) / 40
+    film = np.arange(10_000, dtype=np.float32).reshape(100, 100) / np.float32(40)
 
     stretched = stretch_intensity(film, rule, 255.0)
 
@@ -172,7 +173,7 @@ def test_the_percentile_rules_clip_at_the_percentiles_of_the_film(rule: Intensit
     assert float((stretched == 0.0).mean()) == pytest.approx(0.01, abs=2e-4)
     assert float((stretched == 1.0).mean()) == pytest.approx(1.0 - upper / 100.0, abs=2e-4)
     inside = (film > low) & (film < high)
-    np.testing.assert_allclose(stretched[inside], (film[inside] - low) / (high - low), atol=1e-4)
+    np.testing.assert_allclose(stretched[inside], (film[inside] - low) / (high - low), atol=2e-4)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -128,12 +128,12 @@ def test_a_ramp_shrinks_to_a_ramp(factor: int, rows: int, columns: int, kernel: 
     np.testing.assert_allclose(found[:, inner], np.broadcast_to(centres, found.shape)[:, inner], atol=1e-3)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_every_accepted_type_gives_single_precision_and_keeps_its_units(
-    dtype: type[np.uint8 | np.uint16 | np.float32],
+    dtype: str,
 ) -> None:
     film = noise(30, 40, 7)
-    stored = film.astype(dtype)
+    stored: StoredPixels = film.astype(dtype)
     stored.setflags(write=False)
 
     found = resize(stored, 13, 17)
@@ -144,7 +144,7 @@ def test_every_accepted_type_gives_single_precision_and_keeps_its_units(
 
 def test_a_film_stored_backwards_or_in_the_other_byte_order_reads_the_same() -> None:
     film = noise(20, 30, 8, np.uint16)
-    odd = np.asfortranarray(film).astype(">u2")
+    odd: NDArray[np.uint16] = np.asfortranarray(film).astype(">u2")
 
     np.testing.assert_array_equal(resize(odd, 9, 11), resize(film, 9, 11))
 

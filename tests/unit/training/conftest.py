@@ -1,6 +1,7 @@
 """Fixtures of the training tests: drawn films, one tiny run, one tiny release."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,19 @@ from torch import nn
 
 from app.inference.artifact import Artifact
 from tests.unit.training.phantom_data import rows, tiny_recipe, write_data
-from training.export import TrainedRun, load_run
+from training.export import Export, TrainedRun, export_network, load_run
 from training.networks import build_network
 from training.recipe import Recipe
 from training.release import release
 from training.train import Run, select_films
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A directory with ``model.onnx`` and ``golden.npz``, and what was measured."""
+
+    directory: Path
+    export: Export
 
 
 def _write_run(directory: Path, recipe: Recipe, network: nn.Module) -> TrainedRun:
@@ -63,3 +72,10 @@ def released(tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, t
 def member(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     """Give a random fourteen-label network."""
     return random_run(tmp_path_factory.mktemp("member"), "resnet18", kind="multilabel", target=None)
+
+
+@pytest.fixture(scope="session")
+def exported(member: TrainedRun, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Give the random member's export."""
+    directory = tmp_path_factory.mktemp("exported")
+    return Exported(directory, export_network(member, directory))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from app.inference.manifest import GOLDEN_FILE, MODEL_FILE
-from tests.unit.training.conftest import random_run
+from tests.unit.training.conftest import Exported, random_run
 from training.export import (
     PARITY_LIMIT,
     ExportError,
@@ -28,33 +28,24 @@ from training.onnx_graph import initialisers, rebuild_network
 from training.onnx_session import OnnxNetwork
 
 
-@pytest.fixture(scope="module")
-def exported(member: TrainedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the directory of a random member's export."""
-    directory = tmp_path_factory.mktemp("exported")
-    export = export_network(member, directory)
-    assert export.precision.storage == "fp16"
-    return directory
-
-
-def test_initialisers_carry_the_names_of_pytorch(exported: Path, member: TrainedRun) -> None:
-    stored = initialisers(onnx.load(exported / MODEL_FILE))
+def test_initialisers_carry_the_names_of_pytorch(exported: Exported, member: TrainedRun) -> None:
+    stored = initialisers(onnx.load(exported.directory / MODEL_FILE))
 
     names = {name for name in member.network.state_dict() if not name.endswith("num_batches_tracked")}
     assert set(stored) == names
     assert {"conv1.weight", "layer1.0.bn1.running_mean", "fc.weight", "fc.bias"} <= names
 
 
-def test_batch_normalisation_is_not_folded(exported: Path) -> None:
-    graph = onnx.load(exported / MODEL_FILE).graph
+def test_batch_normalisation_is_not_folded(exported: Exported) -> None:
+    graph = onnx.load(exported.directory / MODEL_FILE).graph
 
     counts = Counter(node.op_type for node in graph.node)
 
     assert counts["Conv"] == counts["BatchNormalization"] == 20
 
 
-def test_matrices_are_stored_in_half_precision_and_cast_before_use(exported: Path) -> None:
-    model = onnx.load(exported / MODEL_FILE)
+def test_matrices_are_stored_in_half_precision_and_cast_before_use(exported: Exported) -> None:
+    model = onnx.load(exported.directory / MODEL_FILE)
 
     stored = initialisers(model)
 
@@ -62,18 +53,18 @@ def test_matrices_are_stored_in_half_precision_and_cast_before_use(exported: Pat
     assert stored["fc.bias"].dtype == stored["bn1.running_var"].dtype == np.float32
     halves = {name for name, value in stored.items() if value.dtype == np.float16}
     assert {node.input[0] for node in model.graph.node if node.op_type == "Cast"} == halves
-    assert (exported / MODEL_FILE).stat().st_size < 23e6
+    assert (exported.directory / MODEL_FILE).stat().st_size < 23e6
 
 
-def test_the_file_tells_nothing_of_the_machine_it_was_made_on(exported: Path) -> None:
-    content = (exported / MODEL_FILE).read_bytes()
+def test_the_file_tells_nothing_of_the_machine_it_was_made_on(exported: Exported) -> None:
+    content = (exported.directory / MODEL_FILE).read_bytes()
 
     assert str(Path.cwd()).encode() not in content
     assert b"stack_trace" not in content
 
 
-def test_the_number_of_films_is_free(exported: Path) -> None:
-    session = OnnxNetwork(exported / MODEL_FILE)
+def test_the_number_of_films_is_free(exported: Exported) -> None:
+    session = OnnxNetwork(exported.directory / MODEL_FILE)
     films = np.random.default_rng(0).normal(size=(5, 3, 64, 64)).astype(np.float32)
 
     together, alone = session.outputs(films), session.outputs(films[3:4])
@@ -84,21 +75,21 @@ def test_the_number_of_films_is_free(exported: Path) -> None:
     np.testing.assert_allclose(together.logits[3:4], alone.logits, atol=1e-4)
 
 
-def test_golden_answers_are_small_synthetic_and_reproduced(exported: Path, member: TrainedRun) -> None:
-    assert (exported / GOLDEN_FILE).stat().st_size < 1e6
-    with np.load(exported / GOLDEN_FILE) as golden:
+def test_golden_answers_are_small_synthetic_and_reproduced(exported: Exported, member: TrainedRun) -> None:
+    assert (exported.directory / GOLDEN_FILE).stat().st_size < 1e6
+    with np.load(exported.directory / GOLDEN_FILE) as golden:
         np.testing.assert_array_equal(golden["films"], phantom_inputs(member.specification))
-        again = OnnxNetwork(exported / MODEL_FILE).outputs(golden["films"])
+        again = OnnxNetwork(exported.directory / MODEL_FILE).outputs(golden["films"])
         for name in ("logits", "features", "cam"):
             np.testing.assert_allclose(getattr(again, name), golden[name], atol=1e-5)
 
 
-def test_the_network_is_rebuilt_from_the_file(exported: Path, member: TrainedRun) -> None:
+def test_the_network_is_rebuilt_from_the_file(exported: Exported, member: TrainedRun) -> None:
     films = phantom_inputs(member.specification)
 
-    rebuilt = rebuild_network(exported / MODEL_FILE)
+    rebuilt = rebuild_network(exported.directory / MODEL_FILE)
 
-    there, here = OnnxNetwork(exported / MODEL_FILE).outputs(films), run_torch(rebuilt, films)
+    there, here = OnnxNetwork(exported.directory / MODEL_FILE).outputs(films), run_torch(rebuilt, films)
     np.testing.assert_allclose(here.logits, there.logits, atol=1e-4)
     np.testing.assert_allclose(here.cam, there.cam, atol=1e-4)
     expected = rounded_to_half(member.network).state_dict()
@@ -107,8 +98,8 @@ def test_the_network_is_rebuilt_from_the_file(exported: Path, member: TrainedRun
             torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
-def test_a_file_that_does_not_fit_its_architecture_is_not_rebuilt(exported: Path, tmp_path: Path) -> None:
-    model = onnx.load(exported / MODEL_FILE)
+def test_a_file_that_does_not_fit_its_architecture_is_not_rebuilt(exported: Exported, tmp_path: Path) -> None:
+    model = onnx.load(exported.directory / MODEL_FILE)
     onnx.helper.set_model_props(model, {"discern.architecture": "resnet34"})
     onnx.save(model, tmp_path / MODEL_FILE)
 
@@ -116,22 +107,19 @@ def test_a_file_that_does_not_fit_its_architecture_is_not_rebuilt(exported: Path
         rebuild_network(tmp_path / MODEL_FILE)
 
 
-def test_resnet50_exports_with_2048_channels(tmp_path: Path) -> None:
-    run = random_run(tmp_path / "run", "resnet50", 32)
-
-    export = export_network(run, tmp_path)
-
-    assert export.feature_shape == (2048, 1, 1)
-    assert max(export.parity[name] for name in ("logits", "features", "cam")) <= PARITY_LIMIT
-    rebuild_network(tmp_path / MODEL_FILE)
+def test_an_export_measures_parity_and_identity(exported: Exported) -> None:
+    assert exported.export.precision.storage == "fp16"
+    assert exported.export.feature_shape == (512, 2, 2)
+    assert max(exported.export.parity[name] for name in ("logits", "features", "cam")) <= PARITY_LIMIT
+    assert exported.export.parity["identity"] < 1e-3
 
 
-def test_another_network_fails_the_parity(exported: Path, member: TrainedRun) -> None:
+def test_another_network_fails_the_parity(exported: Exported, member: TrainedRun) -> None:
     other = rounded_to_half(member.network)
     nn.init.normal_(other.get_parameter("fc.weight"))
 
     with pytest.raises(ExportError, match="logits of the ONNX graph"):
-        parity_errors(OnnxNetwork(exported / MODEL_FILE), other, (), member)
+        parity_errors(OnnxNetwork(exported.directory / MODEL_FILE), other, (), member)
 
 
 def test_weights_beyond_half_precision_are_stored_in_full(tmp_path: Path) -> None:
