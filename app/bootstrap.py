@@ -5,14 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from app.codecs.decoder import FilmDecoder
 from app.codecs.limits import DecodeLimits
-from app.codecs.png import encode_palette_png, encode_png
-from app.domain.arrays import RgbImage
+from app.codecs.png import PngEncoder
 from app.inference.catalogue import Catalogue, load_catalogue
 from app.inference.device import choose_device
 from app.inference.scheduling import WorkQueue
@@ -21,22 +18,6 @@ from app.settings import Settings
 from app.telemetry import Metrics
 
 _GPU_WORKERS = 8
-
-
-class PngEncoder:
-    """`PictureEncoder` over the PNG codec."""
-
-    def colour(self, image: RgbImage) -> bytes:
-        """Encode ``(H, W, 3)``."""
-        return encode_png(image)
-
-    def grey(self, image: NDArray[np.uint8]) -> bytes:
-        """Encode ``(H, W)``."""
-        return encode_png(image)
-
-    def palette(self, indices: NDArray[np.uint8], colours: NDArray[np.uint8]) -> bytes:
-        """Encode ``(H, W)`` indices into ``(256, 4)`` colours."""
-        return encode_palette_png(indices, colours)
 
 
 class SystemClock:

@@ -63,6 +63,7 @@ def create_app(settings: Settings | None = None, open_services: OpenServices = o
         description=DESCRIPTION,
         lifespan=lifespan,
         root_path=settings.root_path,
+        docs_url=None,  # FastAPI's own loads from outside; app.api.routes.page serves one that does not
         redoc_url=None,
     )
     install_problem_handlers(app)

@@ -12,6 +12,7 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__d
     "message",
     "asctime",
     "taskName",
+    "color_message",  # uvicorn's own message again, with terminal colours
 }
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -38,9 +39,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
-        context = " ".join(
-            f"{k}={v}" for k, v in record.__dict__.items() if k not in _STANDARD and k != "color_message"
-        )
+        context = " ".join(f"{k}={v}" for k, v in record.__dict__.items() if k not in _STANDARD)
         return f"{super().format(record)} {context}".rstrip()
 
 
@@ -55,7 +54,8 @@ def configure_logging(log_format: str, level: str) -> None:
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-    logging.getLogger("python_multipart").setLevel(logging.WARNING)
+    for name in ("python_multipart", "PIL", "pydicom"):  # at `debug` they write file names and elements of uploads
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class Metrics:

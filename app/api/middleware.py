@@ -9,6 +9,8 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.problems import defect_problem
+
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -20,6 +22,7 @@ _SECURITY_HEADERS: Final = {
         " form-action 'self'; frame-ancestors 'self'"
     ),
 }
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _log = logging.getLogger(__name__)
 
 
@@ -40,13 +43,14 @@ class RequestMiddleware:
             return
         request_id = _given_id(scope) or uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        method = scope["method"] if scope["method"] in _METHODS else "other"  # callers must not name our time series
         started = time.perf_counter()
-        status = 500
+        status, answering = 500, False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answering
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answering = message["status"], True
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 for name, value in _SECURITY_HEADERS.items():
@@ -57,24 +61,33 @@ class RequestMiddleware:
 
         try:
             await self.app(scope, receive, send_with_headers)
+        except Exception:  # noqa: BLE001 - whatever a route raises, its caller gets a problem document
+            _log.exception("request_failed", extra={"request_id": request_id, "route": _route(scope)})
+            if not answering:
+                await defect_problem()(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = _route(scope)
             context = scope.get("state", {}).get("context")
             if context is not None:
-                context.metrics.requested(route, scope["method"], status, seconds)
+                context.metrics.requested(route, method, status, seconds)
             quiet = route in ("/health/live", "/health/ready", "/metrics")
             _log.log(
                 logging.DEBUG if quiet else logging.INFO,
                 "request",
                 extra={
                     "request_id": request_id,
-                    "method": scope["method"],
+                    "method": method,
                     "route": route,
                     "status": status,
                     "duration_ms": round(1000 * seconds, 1),
                 },
             )
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route that was found."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def _given_id(scope: Scope) -> str | None:

@@ -1,6 +1,5 @@
 """Every failure as ``application/problem+json`` (RFC 9457), translated in one place."""
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -59,11 +58,12 @@ TITLE_OF: Final[Mapping[type[ScreeningError], str]] = MappingProxyType(
     }
 )
 
-_log = logging.getLogger(__name__)
+_DETAIL_CHARACTERS = 300
 
 
 def problem(status: int, code: str, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Build a problem response."""
+    detail = detail.encode("utf-8", "replace").decode("utf-8")  # JSON may escape half a surrogate pair; UTF-8 cannot
     body = {"type": TYPE_PREFIX + code, "title": title, "status": int(status), "detail": detail, "code": code}
     return Response(orjson.dumps(body), int(status), headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
@@ -85,9 +85,13 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     first: dict[str, Any] = error.errors()[0]  # Any: pydantic's error dictionaries
-    where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body", "path"))
-    detail = f"{where}: {first['msg']}" if where else str(first["msg"])
-    return problem(HTTPStatus.BAD_REQUEST, InvalidRequestError.code, TITLE_OF[InvalidRequestError], detail)
+    return screening_problem(InvalidRequestError(_validation_detail(first)))
+
+
+def _validation_detail(error: Mapping[str, Any]) -> str:  # Any: as above
+    """Say where and what; never the value, which may be a whole map."""
+    where = ".".join(str(part) for part in error["loc"] if part not in ("query", "body", "path"))
+    return f"{where}: {error['msg']}"[:_DETAIL_CHARACTERS] if where else str(error["msg"])
 
 
 async def _on_http_error(_: Request, error: Exception) -> Response:
@@ -98,15 +102,14 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
     return problem(status, code, status.phrase, str(error.detail), error.headers)
 
 
-async def _on_defect(request: Request, error: Exception) -> Response:
-    _log.error("request_failed", extra={"route": request.scope.get("path")}, exc_info=error)
+def defect_problem() -> Response:
+    """Answer for a failure that is nobody's but ours."""
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return problem(status, "internal_error", status.phrase, "The service failed; the log has the reason.")
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Make every failure of an application a problem document."""
+    """Make every failure of an application a problem document; `RequestMiddleware` does it for defects."""
     app.add_exception_handler(ScreeningError, _on_screening_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_defect)

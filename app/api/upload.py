@@ -45,17 +45,32 @@ async def read_upload(request: Request, max_bytes: int) -> bytes:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     multipart = content_type == _MULTIPART
     allowed = max_bytes + (_ENVELOPE_BYTES if multipart else 0)
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > allowed:
-        raise TooLargeError(f"the upload announces {announced} bytes; {max_bytes} at most")
     if multipart:
+        _refuse_announced(request, max_bytes, allowed)
         return await _file_field(request, max_bytes, allowed)
     if content_type not in RAW_TYPES:
         raise UnsupportedFormatError(
             f"content type {content_type or 'missing'}; {_MULTIPART}, {', '.join(RAW_TYPES)} expected"
         )
-    pieces = [piece async for piece in _counted(request, allowed, max_bytes)]
-    return b"".join(pieces)
+    return await read_body(request, max_bytes)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Read a whole body, or refuse it as soon as more than ``max_bytes`` are announced or have arrived.
+
+    Raises
+    ------
+    TooLargeError
+        As said.
+    """
+    _refuse_announced(request, max_bytes, max_bytes)
+    return b"".join([piece async for piece in _counted(request, max_bytes, max_bytes)])
+
+
+def _refuse_announced(request: Request, max_bytes: int, allowed: int) -> None:
+    announced = request.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > allowed:
+        raise TooLargeError(f"the upload announces {announced[:20]} bytes; {max_bytes} at most")
 
 
 async def _counted(request: Request, allowed: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -78,8 +93,8 @@ async def _file_field(request: Request, max_bytes: int, allowed: int) -> bytes:
         if error.status_code == HTTPStatus.BAD_REQUEST:
             raise InvalidRequestError(f"the multipart body is malformed: {error.detail}") from error
         raise
-    except KeyError as error:
-        raise InvalidRequestError("the multipart body has no boundary") from error
+    except (ValueError, KeyError) as error:  # e.g. a charset that is no text encoding
+        raise InvalidRequestError(f"the multipart body is malformed: {type(error).__name__}") from error
     try:
         field = form.get(FIELD)
         if not isinstance(field, UploadFile):

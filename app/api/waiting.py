@@ -43,11 +43,11 @@ async def answer_of(request: Request, future: "Future[T]", timeout_s: float) -> 
         await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()
-        result.cancel()
         if gone.done():
             raise CallerLeftError
-        raise DeadlineExceededError(f"the film was not answered within {timeout_s:.0f} s")
+        raise DeadlineExceededError(f"the film was not answered within {timeout_s:g} s")
     finally:
+        result.cancel()  # also where this request itself was cancelled
         gone.cancel()
 
 

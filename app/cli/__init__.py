@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app.cli import evaluate, models, screen, serve
-from app.cli.exit_codes import UNUSABLE
+from app.cli.exit_codes import INTERRUPTED, UNUSABLE
 from app.domain.errors import ScreeningError
 from app.inference.device import DeviceUnavailableError
 from app.settings import UnknownSettingError, load_settings
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if a film was refused or failed, or a model is not valid; 2 if nothing could be started.
+        0; 1 if a film was refused or failed, or a model is not valid; 2 if nothing could be started; 130 if stopped.
     """
     parsed = build_parser().parse_args(arguments)
     try:
@@ -39,6 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (UnknownSettingError, DeviceUnavailableError, ScreeningError) as error:
         print(f"discern: {error}", file=sys.stderr)
         return UNUSABLE
+    except OSError as error:
+        print(f"discern: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("discern: stopped", file=sys.stderr)
+        return INTERRUPTED
     except ValidationError as error:
         for each in error.errors():
             print(f"discern: setting {'.'.join(map(str, each['loc']))}: {each['msg']}", file=sys.stderr)

@@ -54,26 +54,30 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         include=frozenset({"maps", "ensemble", "regions"}),
         force=parsed.force,
     )
-    paths = sorted(set(films_below(parsed.files)))
+    paths = sorted(set(films_below(parsed.files, parsed.out)))
     names, failed = answer_names(paths), 0
     if not parsed.json:
         parsed.out.mkdir(parents=True, exist_ok=True)
     with open_services(settings) as services:
+        services.catalogue.pair(options.interest, options.overlap)  # an unknown expert is no film's fault
         items = screen_files(services.screening, paths, options, settings.workers)
         for item in tqdm(items, total=len(paths), unit="film", disable=None):
-            failed += item.error is not None
+            failed += item.screening is None
             _report(item, parsed, names[item.path])
     print(f"{len(paths) - failed} answered, {failed} refused or failed", file=sys.stderr)
     return SOME_FAILED if failed or not paths else OK
 
 
-def films_below(files: Iterable[Path]) -> Iterator[Path]:
-    """Give the files as named, and every file below a named folder but hidden ones."""
+def films_below(files: Iterable[Path], answers: Path | None = None) -> Iterator[Path]:
+    """Give the files as named, and every file below a named folder but hidden ones and earlier answers."""
     for path in files:
-        if path.is_dir():
-            yield from (each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
-        else:
+        if not path.is_dir():
             yield path
+            continue
+        for each in path.rglob("*"):
+            hidden = any(part.startswith(".") for part in each.relative_to(path).parts)
+            if each.is_file() and not hidden and not (answers and each.resolve().is_relative_to(answers.resolve())):
+                yield each
 
 
 def answer_names(paths: Iterable[Path]) -> dict[Path, str]:

@@ -1,6 +1,9 @@
 """``discern serve``: the HTTP service."""
 
 import argparse
+import contextlib
+import math
+import signal
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -32,11 +35,14 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
     )
     server = uvicorn.Server(config)
     print(
         f"Discern opens its page at http://{parsed.host}:{parsed.port}/ as soon as the models are verified", flush=True
     )
-    server.run()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)  # uvicorn shuts down first, then raises the signal once more
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
     return OK if server.started else UNUSABLE

@@ -19,8 +19,15 @@ class FilmDecoder:
     def __init__(self, limits: DecodeLimits = DecodeLimits()) -> None:  # noqa: B008  # frozen
         self._limits = limits
 
-    def decode(self, content: bytes) -> Radiograph:
+    def decode(self, content: bytes, *, tolerate_refusals: bool = False) -> Radiograph:
         """Return the display-ready film in the bytes of a file.
+
+        Parameters
+        ----------
+        content
+            The file as received.
+        tolerate_refusals
+            Read also what a header says is not a frontal chest film for presentation, and flag it.
 
         Raises
         ------
@@ -43,7 +50,7 @@ class FilmDecoder:
         self._limits.check_content(len(content))
         found = sniff(content)
         try:
-            return self._read(content, found)
+            return self._read(content, found, tolerate_refusals=tolerate_refusals)
         except ScreeningError:
             raise
         except (MemoryError, RecursionError) as error:
@@ -52,10 +59,10 @@ class FilmDecoder:
             detail = f"{found.value} does not decode: {type(error).__name__}: {error}"
             raise UnreadableImageError(detail[:_DETAIL_CHARACTERS]) from error
 
-    def _read(self, content: bytes, found: ImageFormat) -> Radiograph:
+    def _read(self, content: bytes, found: ImageFormat, *, tolerate_refusals: bool) -> Radiograph:
         provenance = Provenance(format=found.value, sha256=hashlib.sha256(content).hexdigest())
         if found is ImageFormat.DICOM:
-            film = read_dicom(content, self._limits)
+            film = read_dicom(content, self._limits, tolerate_refusals=tolerate_refusals)
             provenance = replace(
                 provenance,
                 view_position=film.view_position,

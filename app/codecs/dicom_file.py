@@ -34,7 +34,7 @@ class DicomFilm:
     sop_instance_uid: str | None
 
 
-def read_dicom(content: bytes, limits: DecodeLimits) -> DicomFilm:
+def read_dicom(content: bytes, limits: DecodeLimits, *, tolerate_refusals: bool = False) -> DicomFilm:
     """Return the film in a DICOM file.
 
     Preamble, ``DICM`` and file meta information may be missing; the encoding of the dataset is then told from its
@@ -55,7 +55,7 @@ def read_dicom(content: bytes, limits: DecodeLimits) -> DicomFilm:
     flags: tuple[str, ...] = () if transfer_syntax else (ReadingFlag.FILE_META_MISSING,)
     if header.has(Tag.FLOAT_PIXEL_DATA) or header.has(Tag.DOUBLE_FLOAT_PIXEL_DATA):
         raise UnsupportedFormatError("float pixel data (7FE0,0008/0009) is not read")
-    flags += refuse_by_header(header, limits)
+    flags += refuse_by_header(header, limits, tolerate_refusals=tolerate_refusals)
     layout = FrameLayout.from_header(header)
     compressed = transfer_syntax is not None and transfer_syntax not in _NATIVE
     frame = decode_frame(header.elements[Tag.PIXEL_DATA], layout, compressed, limits)

@@ -178,6 +178,8 @@ def _jpeg(codestream: bytes, layout: FrameLayout, limits: DecodeLimits) -> Frame
     header = read_jpeg_header(codestream, limits)
     _check_agreement(layout, header.width, header.height, header.components, header.precision)
     if header.process == _JPEG_LS_PROCESS:
+        # CharLS 2.4.3 (also in pyjpegls 1.5.1) can loop for some 20 s over a damaged scan of 1 KiB before it fails. It
+        # has released the GIL and nothing ahead of decoding can tell, so a caller's deadline has to cover it.
         return _frame(imagecodecs.jpegls_decode(codestream), layout, masked=header.near == 0)
     if header.process == 0xC3:
         return _frame(imagecodecs.jpeg8_decode(codestream), layout, masked=True)

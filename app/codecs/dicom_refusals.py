@@ -47,8 +47,28 @@ _OTHER_BODY_PARTS = frozenset({
 # fmt: on
 
 
-def refuse_by_header(header: DicomHeader, limits: DecodeLimits) -> tuple[str, ...]:
+OVERRIDABLE = frozenset(
+    {
+        RefusalReason.FOR_PROCESSING,
+        RefusalReason.LATERAL_VIEW,
+        RefusalReason.MODALITY,
+        RefusalReason.NOT_A_CHEST_RADIOGRAPH,
+    }
+)
+"""Refusals that a caller may override: there is an image, it is only not one the networks were made for."""
+
+
+def refuse_by_header(header: DicomHeader, limits: DecodeLimits, *, tolerate_refusals: bool = False) -> tuple[str, ...]:
     """Return flags of an acceptable object.
+
+    Parameters
+    ----------
+    header
+        What the object says of itself.
+    limits
+        Frames and nesting.
+    tolerate_refusals
+        Turn the `OVERRIDABLE` refusals into flags ``overridden:<reason>``.
 
     Raises
     ------
@@ -57,33 +77,53 @@ def refuse_by_header(header: DicomHeader, limits: DecodeLimits) -> tuple[str, ..
     TooLargeError
         If it announces more frames than the limits allow.
     """
-    _refuse_without_pixels(header)
-    flags = _refuse_other_devices(header)
-    _refuse_frames(header, limits)
+    flags: tuple[str, ...] = ()
+    for check in (
+        _refuse_without_pixels,
+        _refuse_other_devices,
+        _refuse_frames,
+        _refuse_for_processing,
+        _refuse_other_views,
+        _refuse_other_body_parts,
+    ):
+        try:
+            flags += check(header, limits)
+        except ImageRefusedError as refusal:
+            if not tolerate_refusals or refusal.reason not in OVERRIDABLE:
+                raise
+            flags += (f"overridden:{refusal.reason}",)
+    if header.code_string(Tag.BURNED_IN_ANNOTATION) == "YES":
+        flags += (ReadingFlag.BURNED_IN_ANNOTATION,)
+    return flags
+
+
+def _refuse_for_processing(header: DicomHeader, _: DecodeLimits) -> tuple[str, ...]:
     if (
         header.code_string(Tag.PRESENTATION_INTENT_TYPE) == "FOR PROCESSING"
         or header.uid(Tag.SOP_CLASS_UID) in _FOR_PROCESSING_CLASSES
     ):
         detail = "(0008,0068) is FOR PROCESSING; FOR PRESENTATION expected"
         raise ImageRefusedError(RefusalReason.FOR_PROCESSING, detail)
-    flags += _refuse_other_views(header, limits)
+    return ()
+
+
+def _refuse_other_body_parts(header: DicomHeader, _: DecodeLimits) -> tuple[str, ...]:
     body_part = header.code_string(Tag.BODY_PART_EXAMINED)
     if body_part is not None and body_part.replace(" ", "") in _OTHER_BODY_PARTS:
         detail = f"(0018,0015) is {body_part}; a chest expected"
         raise ImageRefusedError(RefusalReason.NOT_A_CHEST_RADIOGRAPH, detail)
-    if header.code_string(Tag.BURNED_IN_ANNOTATION) == "YES":
-        flags += (ReadingFlag.BURNED_IN_ANNOTATION,)
-    return flags
+    return ()
 
 
-def _refuse_without_pixels(header: DicomHeader) -> None:
+def _refuse_without_pixels(header: DicomHeader, _: DecodeLimits) -> tuple[str, ...]:
     pixel_data: Element | None = header.elements.get(Tag.PIXEL_DATA)
     if pixel_data is None or not (pixel_data.fragments or len(pixel_data.value)):
         modality = header.code_string(Tag.MODALITY) or "missing"
         raise ImageRefusedError(RefusalReason.NO_PIXELS, f"no pixel data (7FE0,0010); modality is {modality}")
+    return ()
 
 
-def _refuse_other_devices(header: DicomHeader) -> tuple[str, ...]:
+def _refuse_other_devices(header: DicomHeader, _: DecodeLimits) -> tuple[str, ...]:
     sop_class, modality = header.uid(Tag.SOP_CLASS_UID), header.code_string(Tag.MODALITY)
     if sop_class is not None and sop_class.startswith(_STORAGE) and sop_class not in _FILM_CLASSES:
         detail = f"(0008,0016) is {sop_class}; CR, DX or Secondary Capture expected"
@@ -98,13 +138,14 @@ def _refuse_other_devices(header: DicomHeader) -> tuple[str, ...]:
     raise ImageRefusedError(RefusalReason.MODALITY, f"(0008,0060) is {modality}; CR or DX expected")
 
 
-def _refuse_frames(header: DicomHeader, limits: DecodeLimits) -> None:
+def _refuse_frames(header: DicomHeader, limits: DecodeLimits) -> tuple[str, ...]:
     stated = header.numbers(Tag.NUMBER_OF_FRAMES)
     frames = int(stated[0]) if stated else 1
     if frames > limits.max_frames:
         raise TooLargeError(f"(0028,0008) is {frames}, {limits.max_frames} frames allowed")
     if frames > 1:
         raise ImageRefusedError(RefusalReason.MULTI_FRAME, f"(0028,0008) is {frames}; one frame expected")
+    return ()
 
 
 def _refuse_other_views(header: DicomHeader, limits: DecodeLimits) -> tuple[str, ...]:

@@ -96,8 +96,8 @@ def hot_regions(heat: HeatMap, film_height: int, film_width: int, *, most: int =
         return ()
     labels = connected_areas(heat >= HALF_MAXIMUM * peak)
     per_y, per_x = film_height / heat.shape[0], film_width / heat.shape[1]
-    shares = np.bincount(labels.ravel(), weights=heat.ravel())
-    shares /= shares.sum()
+    mass = np.bincount(labels.ravel(), weights=heat.ravel())
+    shares = mass / mass.sum()
     regions = []
     for number in sorted(range(1, len(shares)), key=lambda n: -float(shares[n]))[:most]:
         inside = labels == number

@@ -53,7 +53,11 @@ def read_artifact(directory: Path) -> Artifact:
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise ArtifactError(f"{directory.name} has no {MANIFEST_FILE}") from error
+        raise ArtifactError(f"{directory.parent.name}/{directory.name} has no {MANIFEST_FILE}") from error
+    except OSError as error:
+        raise ArtifactError(
+            f"{directory.parent.name}/{directory.name}/{MANIFEST_FILE} cannot be read: {error.strerror}"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "manifest"

@@ -77,7 +77,7 @@ class BatchedNetwork:
             return item.future.result(self._timeout_s)
         except TimeoutError as error:
             item.future.cancel()
-            raise DeadlineExceededError(f"the network did not answer within {self._timeout_s:.0f} s") from error
+            raise DeadlineExceededError(f"the network did not answer within {self._timeout_s:g} s") from error
 
     def close(self) -> None:
         """Answer what waits, then stop."""

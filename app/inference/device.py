@@ -1,13 +1,21 @@
 """Which device networks run on: chosen once, checked, never silently another one."""
 
-from typing import Literal, TypeAlias
+import ctypes
+from typing import Final, Literal, TypeAlias
 
-import onnxruntime as ort
+try:
+    import onnxruntime as ort
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "there is no inference engine: install discern[cpu], or discern[gpu] on a machine with an NVIDIA GPU",
+        name="onnxruntime",
+    ) from missing
 
 Device: TypeAlias = Literal["cpu", "cuda"]
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
+_DRIVER: Final = "libcuda.so.1"
 
 
 class DeviceUnavailableError(RuntimeError):
@@ -20,19 +28,30 @@ def choose_device(choice: DeviceChoice) -> Device:
     Raises
     ------
     DeviceUnavailableError
-        If ``cuda`` was asked for and onnxruntime has no CUDA provider.
+        If ``cuda`` was asked for and onnxruntime has no CUDA provider, or the machine no GPU.
     """
     if choice == "cpu":
         return "cpu"
-    has_cuda = CUDA_PROVIDER in ort.get_available_providers()
-    if has_cuda:
+    if CUDA_PROVIDER not in ort.get_available_providers():
+        missing = "onnxruntime has no CUDA provider here; install the extra [gpu] instead of [cpu]"
+    elif not _gpu_is_present():
+        missing = f"the NVIDIA driver ({_DRIVER}) finds no GPU here"
+    else:
         ort.preload_dlls()
         return "cuda"
     if choice == "cuda":
-        raise DeviceUnavailableError(
-            "DISCERN_DEVICE=cuda, but onnxruntime has no CUDA provider here; install the extra [gpu] instead of [cpu]"
-        )
+        raise DeviceUnavailableError(f"DISCERN_DEVICE=cuda, but {missing}")
     return "cpu"
+
+
+def _gpu_is_present() -> bool:
+    """Ask the driver; onnxruntime-gpu lists its CUDA provider on machines without a GPU too."""
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return bool(driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0)
 
 
 def provider_of(device: Device) -> str:

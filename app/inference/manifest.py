@@ -32,6 +32,11 @@ class InputEntry(_Part):
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @model_validator(mode="after")
+    def _is_a_specification(self) -> Self:
+        self.specification()
+        return self
+
     def specification(self) -> InputSpecification:
         """Give the domain's value."""
         return InputSpecification(self.size_px, self.channels, self.kernel, self.intensity, self.mean, self.std)
@@ -132,6 +137,8 @@ class Manifest(_Part):
                 raise ValueError(f"files lacks the hash of {required}")
         if not {"logits", "features", "cam"} <= set(self.outputs):
             raise ValueError("outputs must name logits, features and cam")
+        if len(self.outputs["cam"]) != 4 or not all(isinstance(side, int) for side in self.outputs["cam"][1:]):
+            raise ValueError("outputs.cam must be N, labels, height and width of the grid")
         decided = [self.target] if self.kind == "expert" else names
         missing = [name for name in decided if name is not None and not self.operating_points.get(name)]
         if missing:

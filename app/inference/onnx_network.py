@@ -1,10 +1,12 @@
 """A released network run by ONNX Runtime, verified before its first answer."""
 
 import zipfile
+import zlib
 from typing import Final
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from app.domain.arrays import NetworkInput
 from app.domain.errors import ArtifactError
@@ -94,11 +96,15 @@ class OnnxNetwork:
         try:
             with np.load(self._artifact.path(GOLDEN_FILE), allow_pickle=False) as stored:
                 golden = {name: stored[name] for name in ("films", "logits", "features", "cam")}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise ArtifactError(f"{self._where}: {GOLDEN_FILE} cannot be read: {error}") from error
         films = golden["films"].astype(np.float32)
+        entry = self.manifest.input
+        if len(films) < 2 or films.shape[1:] != (entry.channels, entry.size_px, entry.size_px):
+            raise ArtifactError(f"{self._where}: golden films have shape {films.shape}; two or more inputs expected")
         answer = self(films, maps=True, features=True)
         for name, found in (("logits", answer.logits), ("cam", answer.cam), ("features", answer.features)):
+            self._check_shape(name, found)
             expected = golden[name]
             if found is None or found.shape != expected.shape:
                 raise ArtifactError(f"{self._where}: golden {name} have another shape")
@@ -108,6 +114,19 @@ class OnnxNetwork:
                     f"{self._where}: {name} differ from the golden answer by {difference:.2g} of its largest value"
                 )
         self._check_identity(answer)
+
+    def _check_shape(self, name: str, found: NDArray[np.float32] | None) -> None:
+        """Check an output against the manifest's; what depends on the batch is a word there."""
+        promised = self.manifest.outputs[name]
+        shape = () if found is None else found.shape
+        agrees = len(shape) == len(promised) and all(
+            isinstance(side, str) or side == real for side, real in zip(promised, shape, strict=True)
+        )
+        if not agrees or (name != "features" and shape[1] != len(self.manifest.labels)):
+            raise ArtifactError(
+                f"{self._where}: {name} have shape {shape}, the manifest says {promised}"
+                f" and {len(self.manifest.labels)} labels"
+            )
 
     def _check_identity(self, answer: NetworkOutputs) -> None:
         """Check mean(CAM) + b = logit without knowing b: it must be the same for every golden film (SPEC 1.5)."""

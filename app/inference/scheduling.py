@@ -94,9 +94,10 @@ class WorkQueue:
         with self._changed:
             if not self._accepting:
                 raise OverloadedError("the service is shutting down", 5)
-            if len(self._items) >= self._capacity:
+            room = self._capacity + len(self._threads) - self._running  # an idle worker is about to take one
+            if len(self._items) >= room:
                 self._drop_cancelled()
-            if len(self._items) >= self._capacity:
+            if len(self._items) >= room:
                 wait_s = self._task_s * len(self._items) / len(self._threads)
                 raise OverloadedError(f"{len(self._items)} films are waiting already", max(1, round(wait_s + 0.5)))
             deadline = None if timeout_s is None else self._clock() + timeout_s
@@ -150,6 +151,7 @@ class WorkQueue:
                 item.future.set_exception(error)
             else:
                 item.future.set_result(result)
+                del result  # a film and its maps would otherwise live as long as this worker is idle
             del item
             with self._changed:
                 self._running -= 1

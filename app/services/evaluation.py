@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -96,33 +96,34 @@ def read_cases(manifest: Path, experts: Sequence[str], part: str | None = None) 
     Raises
     ------
     InvalidRequestError
-        If the file is absent, a column is missing, a label is not 1, 0 or -1, or no row is left.
+        If the file is absent or no UTF-8 text, a column is missing, a row has no path, a label is not 1, 0 or -1, or no
+        row is left.
     """
     if not manifest.is_file():
         raise InvalidRequestError(f"there is no manifest {manifest}")
-    cases = []
-    with manifest.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        columns = reader.fieldnames or ()
-        if "path" not in columns or not any(name in columns for name in experts):
-            raise InvalidRequestError(f"{manifest.name} needs the columns path and one of {', '.join(experts)}")
-        for number, row in enumerate(reader, start=2):
-            if part is not None and row.get("split") != part:
-                continue
-            labels = tuple(_label(row.get(name), name, number) for name in experts)
-            group = row.get("group") or row.get("patient_id") or row["path"]
-            cases.append(
-                Case(
-                    manifest.parent / row["path"],
-                    row.get("dataset") or "all",
-                    group,
-                    row.get("age_group") or "",
-                    labels,
-                )
-            )
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as handle:
+            cases = list(_cases(csv.DictReader(handle), manifest, experts, part))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidRequestError(f"{manifest.name} is no CSV in UTF-8: {error}") from error
     if not cases:
         raise InvalidRequestError(f"{manifest.name} has no rows{f' with split {part}' if part else ''}")
     return cases
+
+
+def _cases(reader: "csv.DictReader[str]", manifest: Path, experts: Sequence[str], part: str | None) -> Iterator[Case]:
+    columns = reader.fieldnames or ()
+    if "path" not in columns or not any(name in columns for name in experts):
+        raise InvalidRequestError(f"{manifest.name} needs the columns path and one of {', '.join(experts)}")
+    for row in reader:
+        if part is not None and row.get("split") != part:
+            continue
+        line, path = reader.line_num, row["path"]
+        if not path:
+            raise InvalidRequestError(f"line {line}: path is missing")
+        labels = tuple(_label(row.get(name), name, line) for name in experts)
+        group = row.get("group") or row.get("patient_id") or path
+        yield Case(manifest.parent / path, row.get("dataset") or "all", group, row.get("age_group") or "", labels)
 
 
 def evaluate_cases(

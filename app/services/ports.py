@@ -13,8 +13,11 @@ from app.domain.radiograph import Radiograph
 class RadiographDecoder(Protocol):
     """Bytes to a film."""
 
-    def decode(self, content: bytes) -> Radiograph:
-        """Decode one image; raises only `ScreeningError` subclasses, whatever the bytes."""
+    def decode(self, content: bytes, *, tolerate_refusals: bool = False) -> Radiograph:
+        """Decode one image; raises only `ScreeningError` subclasses, whatever the bytes.
+
+        With ``tolerate_refusals`` a refusal that can be overridden becomes a flag of the film.
+        """
         ...
 
 

@@ -128,7 +128,7 @@ class ScreeningService:
         stopwatch = Stopwatch(self._stage_clock)
         pair = self._catalogue.pair(options.interest, options.overlap)
         with stopwatch.stage("decode"):
-            film = self._decoder.decode(content)
+            film = self._decoder.decode(content, tolerate_refusals=options.force)
         prepared = _Preparation(film, stopwatch)
         maps_wanted = bool(options.include & {"maps", "overlays", "regions"})
         experts: dict[str, ExpertFinding] = {}

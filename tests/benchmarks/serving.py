@@ -61,7 +61,8 @@ def running_service(
 ) -> Iterator[RunningService]:
     """Start ``discern serve``, wait until it is ready, stop it afterwards."""
     port = free_port()
-    environment = {**os.environ, "DISCERN_MODELS_DIR": str(models_dir), "DISCERN_LOG_LEVEL": "warning"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DISCERN_")}
+    environment |= {"DISCERN_MODELS_DIR": str(models_dir), "DISCERN_LOG_LEVEL": "warning"}
     if workers is not None:
         environment["DISCERN_QUEUE__WORKERS"] = str(workers)
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]

@@ -1,4 +1,4 @@
-"""``/``: the page, its files, and the example film where one is installed."""
+"""``/`` and ``/docs``: the pages, their files, and the example film where one is installed."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -44,6 +44,12 @@ def mount_page(app: FastAPI) -> None:
 async def page() -> FileResponse:
     """Return the page."""
     return FileResponse(web_directory() / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> FileResponse:
+    """Return the list of operations."""
+    return FileResponse(web_directory() / "docs.html", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/v1/example", summary="A film to try, where one is installed", response_class=Response)

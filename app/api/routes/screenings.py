@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.requests import ClientDisconnect
 
 from app.api.dependencies import ContextDep
 from app.api.payload import screening_payload
@@ -72,7 +73,7 @@ async def create_screening(
     except ScreeningError as error:
         context.metrics.screened(error.problem_code)
         raise
-    except CallerLeftError:
+    except (CallerLeftError, ClientDisconnect):
         context.metrics.screened("caller_left")
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     context.metrics.screened("answered", screening.result.timings_ms)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
+from app.codecs.decoder import FilmDecoder
 from app.domain.errors import ImageRefusedError, RefusalReason, TooLargeError, UnsupportedFormatError
 from tests.unit.codecs.samples import DX_STORAGE, SECONDARY_CAPTURE, chest, decode, file_bytes, film
 
@@ -17,6 +18,33 @@ def _reason(**elements: Any) -> RefusalReason | None:
     except ImageRefusedError as refusal:
         return refusal.reason
     return None
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason"),
+    [
+        ({"Modality": "MG"}, RefusalReason.MODALITY),
+        ({"ViewPosition": "LL"}, RefusalReason.LATERAL_VIEW),
+        ({"BodyPartExamined": "HIP"}, RefusalReason.NOT_A_CHEST_RADIOGRAPH),
+        ({"PresentationIntentType": "FOR PROCESSING"}, RefusalReason.FOR_PROCESSING),
+    ],
+)
+def test_an_overridden_refusal_gives_the_film_with_a_flag(elements: dict[str, str], reason: RefusalReason) -> None:
+    content = file_bytes(chest(film(), **elements))
+
+    radiograph = FilmDecoder().decode(content, tolerate_refusals=True)
+
+    assert f"overridden:{reason}" in radiograph.flags
+    assert radiograph.pixels.shape == film().shape
+
+
+def test_several_frames_cannot_be_overridden() -> None:
+    content = file_bytes(chest(film(), NumberOfFrames=3))
+
+    with pytest.raises(ImageRefusedError) as refusal:
+        FilmDecoder().decode(content, tolerate_refusals=True)
+
+    assert refusal.value.reason is RefusalReason.MULTI_FRAME
 
 
 @pytest.mark.parametrize("modality", ["CR", "DX", "RG", "OT", None, "", "cr"])

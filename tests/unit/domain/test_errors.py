@@ -14,8 +14,8 @@ from app.domain.errors import (
     ScreeningError,
 )
 
-SUBCLASSES = [found for found in ScreeningError.__subclasses__() if found.__module__ == errors.__name__]
-PLAIN = [found for found in SUBCLASSES if found not in (ImageRefusedError, DivergenceError)]
+SUBCLASSES: list[type[ScreeningError]] = [found for found in ScreeningError.__subclasses__() if found.__module__ == errors.__name__]
+PLAIN = [found for found in SUBCLASSES if found not in {ImageRefusedError, DivergenceError}]
 
 
 def test_every_failure_has_a_code_of_its_own() -> None:

@@ -19,13 +19,13 @@ from app.domain.overlay import (
     palette_with_opacity,
 )
 from tests.phantoms import chest_film
-from tests.unit.domain.strategies import LAW
+from tests.unit.domain.strategies import LAW, byte_maps
 
 MAPS = st.sampled_from(COLORMAPS)
 OPACITIES = st.floats(0.0, 1.0)
 LEGEND_GREY = 96
-FILMS = arrays(np.uint8, (6, 7))
-HEATS = arrays(np.float32, (6, 7), elements=st.floats(0.0, 1.0, width=32))
+FILMS = byte_maps((6, 7)).map(lambda cells: (16.0 * cells).astype(np.uint8))
+HEATS = byte_maps((6, 7)).map(lambda cells: (cells * (16.0 / 255.0)).astype(np.float32))
 SIDES = st.integers(1, 5000)
 
 

@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from app.domain.regions import HALF_MAXIMUM, connected_areas, hot_regions
 from tests.phantoms import RIGHT_LOWER, opacity_mask
-from tests.unit.domain.strategies import GRIDS, LAW
+from tests.unit.domain.strategies import LAW, byte_maps
 
-HEATS = GRIDS.flatmap(
-    lambda shape: arrays(np.float32, shape, elements=st.integers(0, 100).map(lambda n: n / 100), fill=st.nothing())
-)
+HEATS = byte_maps().map(lambda cells: (cells * (16.0 / 255.0)).astype(np.float32))
 SIDES = st.integers(1, 3000)
 
 
@@ -40,9 +37,9 @@ def flood_fill(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 @LAW
 @given(
-    mask=st.tuples(st.integers(1, 16), st.integers(1, 16)).flatmap(
-        lambda shape: arrays(np.bool_, shape, elements=st.booleans(), fill=st.nothing())
-    )
+    mask=st.tuples(st.integers(1, 14), st.integers(1, 14))
+    .flatmap(byte_maps)
+    .map(lambda cells: cells % 0.125 > 0.0)
 )
 def test_areas_equal_a_flood_fill_in_reading_order(mask: NDArray[np.bool_]) -> None:
     before = mask.copy()

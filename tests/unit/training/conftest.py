@@ -1,6 +1,7 @@
 """Fixtures of the training tests: drawn films, one tiny run, one tiny release."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def random_run(directory: Path, architecture: str, size_px: int = 64, **changes:
             nn.init.uniform_(module.running_mean, -0.1, 0.1)  # type: ignore[arg-type]  # tracked, so never None
             nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]  # tracked, so never None
     return _write_run(directory, recipe, network)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: networks this small only wait for each other's threads on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
