@@ -5,13 +5,21 @@ from pathlib import Path
 import pytest
 
 from tests.phantoms import RIGHT_LOWER, chest_film, png_bytes
-from tests.toy_models import write_release
+from tests.toy_models import write_catalogue, write_model
 
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models directory with two toy experts and one toy member; read it only."""
-    return write_release(tmp_path_factory.mktemp("release"))
+    """A models directory with two toy experts and one toy member; read it only.
+
+    Both experts find `film_png` positive, by maps with cells of both signs.
+    """
+    models_dir = tmp_path_factory.mktemp("release")
+    write_model(models_dir, "covid19", seed=0)
+    write_model(models_dir, "pneumonia", seed=8)
+    write_model(models_dir, "ensemble-toy", kind="multilabel", seed=3)
+    write_catalogue(models_dir, "covid19", "pneumonia", ["ensemble-toy"])
+    return models_dir
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,7 @@ class SolidNetwork(FakeNetwork):
         self._margin, self._cam = margin, np.asarray(cam, np.float32)
 
     def __call__(self, films: NetworkInput, *, maps: bool = True, features: bool = False) -> NetworkOutputs:
+        assert not features
         self.sizes.append(len(films))
         logits = np.tile(np.array([-self._margin / 2, self._margin / 2], np.float32), (len(films), 1))
         both = np.stack([-0.5 * self._cam, self._cam])[None].repeat(len(films), axis=0)

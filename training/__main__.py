@@ -25,6 +25,8 @@ def _experts(arguments: argparse.Namespace) -> int:
         changes["initial_weights"] = arguments.initial_weights
     if arguments.exclude_source:
         changes["exclude_sources"] = tuple(arguments.exclude_source)
+    if arguments.source_weight:
+        changes["source_weights"] = dict(_source_weight(text) for text in arguments.source_weight)
     if arguments.seed is not None:
         changes["seed"] = arguments.seed
     recipe = load_recipe(arguments.recipe)
@@ -34,6 +36,15 @@ def _experts(arguments: argparse.Namespace) -> int:
     films = select_films(recipe, arguments.manifest)
     Run(recipe, films, arguments.out).train()
     return 0
+
+
+def _source_weight(text: str) -> tuple[str, float]:
+    """Read ``SOURCE=WEIGHT``."""
+    source, _, weight = text.partition("=")
+    try:
+        return source, float(weight)
+    except ValueError:
+        raise SystemExit(f"--source-weight {text!r}; SOURCE=WEIGHT expected, e.g. nih=2") from None
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -54,7 +65,7 @@ def _release(arguments: argparse.Namespace) -> int:
         arguments.models,
         arguments.manifest,
         arguments.part,
-        arguments.release,
+        is_release=arguments.release,
     )
     return _report(artifact)
 
@@ -122,6 +133,7 @@ def main(arguments_given: list[str] | None = None) -> int:
     experts.add_argument("--architecture")
     experts.add_argument("--initial-weights", help="scratch, imagenet, or a checkpoint file")
     experts.add_argument("--exclude-source", action="append", help="leave a source out; repeatable")
+    experts.add_argument("--source-weight", action="append", metavar="SOURCE=WEIGHT", help="draw a source more often")
     experts.add_argument("--seed", type=int)
     experts.add_argument("--out", type=Path, required=True, help="directory of the run; resumes what is there")
     experts.set_defaults(run=_experts)

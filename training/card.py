@@ -90,9 +90,11 @@ def _identity_card(manifest: Manifest) -> str:
             ),
             (
                 "input",
-                f"{size}x{size} px, {manifest.input.channels} identical channels; longer side to {size} px"
-                f" ({manifest.input.kernel}), never stretched, padded with zeros;"
-                f" intensities by `{manifest.input.intensity}`",
+                (
+                    f"{size}x{size} px, {manifest.input.channels} identical channels; longer side to {size} px"
+                    f" ({manifest.input.kernel}), never stretched, padded with zeros;"
+                    f" intensities by `{manifest.input.intensity}`"
+                ),
             ),
             ("outputs", shapes),
             ("file", f"ONNX opset {manifest.opset}, weights stored as {manifest.precision.storage}, computed in fp32"),
@@ -160,18 +162,18 @@ def _points(manifest: Manifest) -> list[str]:
         calibration = manifest.calibration_of(label)
         method = manifest.calibration[label].method if label in manifest.calibration else "none"
         on = used.get(label)
-        for point in points:
-            rows.append(
-                (
-                    _name(label),
-                    point.name,
-                    number(point.threshold, 4),
-                    _point_value(point, "sensitivity"),
-                    _point_value(point, "specificity"),
-                    f"{on['positives']} / {on['negatives']}" if on else NONE,
-                    f"{method}: {calibration.slope:.3f}·x {calibration.intercept:+.3f}",
-                )
+        rows += [
+            (
+                _name(label),
+                point.name,
+                number(point.threshold, 4),
+                _point_value(point, "sensitivity"),
+                _point_value(point, "specificity"),
+                f"{on['positives']} / {on['negatives']}" if on else NONE,
+                f"{method}: {calibration.slope:.3f}·x {calibration.intercept:+.3f}",
             )
+            for point in points
+        ]
     head = ("label", "operating point", "threshold", "sensitivity", "specificity", "+ / -", "calibration of the logit")
     parts.append(table(head, rows))
     for label, on in used.items():
@@ -246,10 +248,10 @@ def _gates(manifest: Manifest) -> list[str]:
         (f"fp16 against fp32 weights: {name}", f"{value:.6g}", limits.get(name, NONE))
         for name, value in manifest.precision.gates.items()
     ]
+    compared, storage = int(parity.get("films", 0)), manifest.precision.storage
     return [
         "## Gates\n",
-        f"Measured on synthetic phantoms and {int(parity.get('films', 0))} films in all. Weights are stored as"
-        f" **{manifest.precision.storage}**.\n",
+        f"Parity over {compared} inputs, synthetic phantoms among them. Weights are stored as **{storage}**.\n",
         table(("check", "measured", "limit"), [*rows, *gates]),
     ]
 

@@ -167,8 +167,8 @@ def precision_gate(run: TrainedRun, rounded: nn.Module, val: Sequence[Film]) -> 
                 continue
             one = np.ones((1, truth.size))
             aurocs.append(abs(float(weighted_auroc(truth, a, one)[0] - weighted_auroc(truth, b, one)[0])))
-            for threshold in (0.0, float(np.quantile(a[truth], 0.1))):
-                flips.append(float(((a >= threshold) != (b >= threshold)).mean()))
+            thresholds = (0.0, float(np.quantile(a[truth], 0.1)))
+            flips += [float(((a >= threshold) != (b >= threshold)).mean()) for threshold in thresholds]
     gates = {
         "films": float(len(before)),
         "finite": 1.0,

@@ -76,6 +76,7 @@ def release(
     models_dir: Path,
     manifests: Sequence[Path] = (),
     part: Part | None = None,
+    *,
     is_release: bool = False,
 ) -> Artifact:
     """Make ``models/<name>/<version>`` from a run.
@@ -125,7 +126,9 @@ def release(
         export = export_network(run, unfinished, _with_known_label(val, run))
         calibrations = calibrate_on(run, unfinished / MODEL_FILE, val)
         files = {file: file_sha256(unfinished / file) for file in (MODEL_FILE, GOLDEN_FILE)}
-        manifest = build_manifest(run, name, version, export, calibrations, data, {**files, CARD_FILE: "0" * 64})
+        manifest = build_manifest(
+            run, name, version, export, calibrations, data=data, files={**files, CARD_FILE: "0" * 64}
+        )
         evaluation = None
         if part is not None and data is not None:
             evaluation = evaluate_model(manifest, unfinished / MODEL_FILE, data, part)

@@ -101,7 +101,8 @@ async def _file_field(request: Request, max_bytes: int, allowed: int) -> bytes:
             raise InvalidRequestError(f"the multipart body has no file called {FIELD!r}")
         content = await field.read()
     finally:
-        await form.close()
+        for file in parser._files_to_close_on_error:  # the form knows no file whose part has no end
+            file.close()
     if len(content) > max_bytes:
         raise TooLargeError(f"the image has {len(content)} bytes; {max_bytes} at most")
     return content

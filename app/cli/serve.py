@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from app.bootstrap import open_services
 from app.cli.exit_codes import OK, UNUSABLE
 from app.main import create_app
 from app.settings import Settings
@@ -28,21 +29,23 @@ def add_parser(verbs: "Verbs") -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Serve on one process, whose workers are threads, until it is told to stop; accepted films are finished."""
     configure_logging(settings.log_format, settings.log_level)
-    config = uvicorn.Config(
-        create_app(settings),
-        host=parsed.host,
-        port=parsed.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
-    )
-    server = uvicorn.Server(config)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)  # uvicorn shuts down first, then raises the signal once more
     print(
         f"Discern opens its page at http://{parsed.host}:{parsed.port}/ as soon as the models are verified", flush=True
     )
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.default_int_handler)  # uvicorn shuts down first, then raises the signal once more
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+    # Opened here and not by the lifespan: a broken model is then a sentence, not uvicorn's traceback.
+    with open_services(settings) as services:
+        config = uvicorn.Config(
+            create_app(settings, lambda _: contextlib.nullcontext(services)),
+            host=parsed.host,
+            port=parsed.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
+        )
+        server = uvicorn.Server(config)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
     return OK if server.started else UNUSABLE

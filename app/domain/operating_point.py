@@ -51,7 +51,8 @@ def post_test_probability(pretest: float, point: OperatingPoint, decision: Decis
     Returns
     -------
     float or None
-        Post-test probability in 0..1; None where the ratio is not defined or the decision is indeterminate.
+        Post-test probability, strictly between 0 and 1; None where the ratio is 0, infinite or not defined, or the
+        decision is indeterminate.
 
     Raises
     ------
@@ -68,5 +69,6 @@ def post_test_probability(pretest: float, point: OperatingPoint, decision: Decis
         return None
     for_disease = point.sensitivity if decision == "positive" else 1.0 - point.sensitivity
     for_health = 1.0 - point.specificity if decision == "positive" else point.specificity
-    weight = pretest * for_disease + (1.0 - pretest) * for_health
-    return pretest * for_disease / weight if weight > 0.0 else None
+    if for_disease == 0.0 or for_health == 0.0:
+        return None  # a finite validation set proves no certainty
+    return pretest * for_disease / (pretest * for_disease + (1.0 - pretest) * for_health)

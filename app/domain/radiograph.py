@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from app.domain.arrays import StoredPixels
 
 
@@ -53,11 +55,10 @@ class Radiograph:
     flags: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        """Refuse anything but a two-dimensional unsigned image."""
-        if self.pixels.ndim != 2 or self.pixels.dtype.kind != "u" or self.pixels.dtype.itemsize > 2:
-            raise ValueError(
-                f"pixels are {self.pixels.dtype} of shape {self.pixels.shape}, uint8/uint16 (H, W) expected"
-            )
+        """Refuse anything but a two-dimensional unsigned image that has pixels."""
+        pixels = self.pixels
+        if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"pixels are {pixels.dtype} of shape {pixels.shape}; uint8 or uint16 (H, W) expected")
 
     @property
     def height(self) -> int:

@@ -84,7 +84,7 @@ def hot_regions(heat: HeatMap, film_height: int, film_width: int, *, most: int =
     film_height, film_width
         The film's size in pixels.
     most
-        Boxes at most.
+        Boxes at most; the area of the maximum is always among them.
 
     Returns
     -------
@@ -98,8 +98,12 @@ def hot_regions(heat: HeatMap, film_height: int, film_width: int, *, most: int =
     per_y, per_x = film_height / heat.shape[0], film_width / heat.shape[1]
     mass = np.bincount(labels.ravel(), weights=heat.ravel())
     shares = mass / mass.sum()
+    chosen = sorted(range(1, len(shares)), key=lambda n: -float(shares[n]))[:most]
+    hottest = int(labels.ravel()[int(heat.argmax())])
+    if hottest not in chosen:
+        chosen[-1] = hottest
     regions = []
-    for number in sorted(range(1, len(shares)), key=lambda n: -float(shares[n]))[:most]:
+    for number in chosen:
         inside = labels == number
         ys, xs = np.nonzero(inside.any(axis=1))[0], np.nonzero(inside.any(axis=0))[0]
         box = (

@@ -1,7 +1,5 @@
 """A released network run by ONNX Runtime, verified before its first answer."""
 
-import zipfile
-import zlib
 from typing import Final
 
 import numpy as np
@@ -94,9 +92,10 @@ class OnnxNetwork:
 
     def _check_golden(self, tolerance: float) -> None:
         try:
-            with np.load(self._artifact.path(GOLDEN_FILE), allow_pickle=False) as stored:
+            path = self._artifact.path(GOLDEN_FILE)
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 golden = {name: stored[name] for name in ("films", "logits", "features", "cam")}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # numpy lets through what zipfile, zlib and tokenize raise for a damaged archive
             raise ArtifactError(f"{self._where}: {GOLDEN_FILE} cannot be read: {error}") from error
         films = golden["films"].astype(np.float32)
         entry = self.manifest.input

@@ -138,3 +138,12 @@ def test_an_operating_point_outside_0_to_1_cannot_be_built(
 def test_an_operating_point_that_is_not_a_number_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="outside"):
         OperatingPoint(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "specificity", "decision"), [(1.0, 0.8, "negative"), (0.9, 1.0, "positive"), (0.0, 0.8, "positive")]
+)
+def test_a_likelihood_ratio_of_zero_or_infinity_gives_no_certainty(
+    sensitivity: float, specificity: float, decision: Decision
+) -> None:
+    assert post_test_probability(0.3, OperatingPoint(0.5, sensitivity, specificity), decision) is None

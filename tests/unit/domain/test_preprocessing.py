@@ -242,6 +242,16 @@ def test_a_speck_on_an_empty_film_is_still_low_contrast() -> None:
         to_network_input(radiograph(pixels), plain("percentile-1-95", 100))
 
 
+@pytest.mark.parametrize("white", [255.0, 65535.0])
+def test_low_contrast_means_less_than_half_a_level_of_8_bits(white: float) -> None:
+    ramp = np.linspace(0.0, 1.0, 101, dtype=np.float32)[None]
+    level = np.float32(white / 255.0 / 0.98)  # of which the percentiles 1 and 99 span 98 %
+
+    stretch_intensity(ramp * level * np.float32(0.51), "percentile-1-99", white)
+    with pytest.raises(ImageRefusedError):
+        stretch_intensity(ramp * level * np.float32(0.49), "percentile-1-99", white)
+
+
 @pytest.mark.parametrize("rule", ["full-range", "global-0-207"])
 def test_fixed_rules_never_refuse(rule: IntensityRule) -> None:
     network_input, _ = to_network_input(radiograph(np.zeros((40, 30), np.uint8)), plain(rule))

@@ -36,11 +36,7 @@ def flood_fill(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 @LAW
-@given(
-    mask=st.tuples(st.integers(1, 14), st.integers(1, 14))
-    .flatmap(byte_maps)
-    .map(lambda cells: cells % 0.125 > 0.0)
-)
+@given(mask=st.tuples(st.integers(1, 14), st.integers(1, 14)).flatmap(byte_maps).map(lambda cells: cells % 0.125 > 0.0))
 def test_areas_equal_a_flood_fill_in_reading_order(mask: NDArray[np.bool_]) -> None:
     before = mask.copy()
 
@@ -117,6 +113,12 @@ def test_a_larger_picture_of_the_same_heat_has_the_same_boxes(heat: NDArray[np.f
     assert {region.box for region in fine} == {region.box for region in plain}
 
 
+def test_exactly_half_of_the_maximum_is_hot_and_anything_less_is_not() -> None:
+    heat = np.array([[0.8, 0.4, 0.0, 0.4, 0.399]], np.float32)
+
+    assert [region.box for region in hot_regions(heat, 1, 5)] == [(0, 0, 2, 1), (3, 0, 4, 1)]
+
+
 def test_a_heat_map_of_zeros_has_no_region() -> None:
     assert hot_regions(np.zeros((7, 7), np.float32), 100, 100) == ()
 
@@ -150,3 +152,15 @@ def test_the_area_with_most_heat_comes_first_and_the_rest_is_cut_off() -> None:
     assert [region.box for region in regions] == [(10, 10, 13, 13), (2, 2, 3, 3)]
     assert regions[0].share == pytest.approx(5.4 / 6.8)
     assert hot_regions(heat, 20, 20, most=1) == regions[:1]
+
+
+def test_the_area_of_the_maximum_is_kept_even_if_many_areas_hold_more_heat() -> None:
+    heat = np.zeros((8, 64), np.float32)
+    for start in range(0, 48, 4):
+        heat[0:8, start : start + 3] = 0.6
+    heat[4, 60] = 1.0
+
+    regions = hot_regions(heat, 8, 64, most=3)
+
+    assert len(regions) == 3
+    assert any(region.box == (60, 4, 61, 5) for region in regions)

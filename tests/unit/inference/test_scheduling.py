@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
+from functools import partial
 
 import pytest
 
@@ -51,7 +52,7 @@ def number(value: int) -> int:
 def test_every_task_is_answered_with_its_own_result() -> None:
     queue = WorkQueue(3, 64)
 
-    futures = [queue.submit(lambda n=n: number(n)) for n in range(60)]
+    futures = [queue.submit(partial(number, n)) for n in range(60)]
 
     assert [future.result(PATIENCE_S) for future in futures] == list(range(60))
     assert queue.close(PATIENCE_S)
@@ -132,7 +133,7 @@ def test_what_waits_longer_than_its_time_limit_is_not_started(held: Held) -> Non
     assert ran == ["patient"]
 
 
-@pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)], ids=repr)
 def test_a_failing_task_fails_only_its_own_future(failure: BaseException) -> None:
     queue = WorkQueue(1, 4)
 

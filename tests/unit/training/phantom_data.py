@@ -30,10 +30,23 @@ class Row:
     def as_dict(self, path: str) -> dict[str, str]:
         """Give the manifest's row."""
         values = {
-            **{"path": path, "split": self.split, "dataset": self.dataset, "group": self.group, "view": "PA"},
-            **{"age_group": self.age_group, "sex": "F", "covid19": str(self.covid19), "pneumonia": str(self.pneumonia)},
-            **{"viral": str(self.covid19), "bacterial": "-1", "fungal": "0", "ards": "0", "sars": "0"},
-            **{"no_finding": str(int(self.pneumonia == 0)), "label_quality": "drawn", "finding": self.finding},
+            "path": path,
+            "split": self.split,
+            "dataset": self.dataset,
+            "group": self.group,
+            "view": "PA",
+            "age_group": self.age_group,
+            "sex": "F",
+            "covid19": str(self.covid19),
+            "pneumonia": str(self.pneumonia),
+            "viral": str(self.covid19),
+            "bacterial": "-1",
+            "fungal": "0",
+            "ards": "0",
+            "sars": "0",
+            "no_finding": str(int(self.pneumonia == 0)),
+            "label_quality": "drawn",
+            "finding": self.finding,
             "licence": "CC0 (drawn)",
         }
         return {column: values[column] for column in COLUMNS}

@@ -84,7 +84,9 @@ def test_training_and_serving_prepare_a_film_alike(tmp_path: Path) -> None:
 
     for film, grey in zip(films, prepared, strict=True):
         served = serving_input(read_grey(film.path), specification)
-        normalised = (grey[None] - np.array(specification.mean)[:, None, None]) / np.array(specification.std)[:, None, None]
+        normalised = (grey[None] - np.array(specification.mean)[:, None, None]) / np.array(specification.std)[
+            :, None, None
+        ]
         np.testing.assert_allclose(served[0], normalised, atol=1e-5)
 
 

@@ -13,7 +13,6 @@ from app.inference.manifest import GOLDEN_FILE, MODEL_FILE
 from tests.unit.training.conftest import Exported, random_run
 from training.export import (
     PARITY_LIMIT,
-    ExportError,
     TrainedRun,
     cosines,
     export_network,
@@ -24,7 +23,7 @@ from training.export import (
     rounded_to_half,
     run_torch,
 )
-from training.onnx_graph import initialisers, rebuild_network
+from training.onnx_graph import ExportError, initialisers, rebuild_network
 from training.onnx_session import OnnxNetwork
 
 

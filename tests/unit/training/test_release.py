@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pytest import CaptureFixture
 
 from app.inference.artifact import Artifact, read_artifact, verify_files
 from app.inference.manifest import CARD_FILE, GOLDEN_FILE, MODEL_FILE
@@ -84,13 +83,15 @@ def test_the_test_part_is_refused_without_a_release(released: Artifact, phantom_
 
 
 def test_every_reading_of_the_test_part_is_recorded(
-    released: Artifact, trained: Path, phantom_manifest: Path, tmp_path: Path, capsys: CaptureFixture[str]
+    released: Artifact, trained: Path, phantom_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = Path(shutil.copytree(released.directory, tmp_path / "covid19" / "1.0.0"))
     shared = ["--manifest", str(phantom_manifest), "--part", "test", "--release"]
 
     evaluated = main(["evaluate", str(directory), *shared, "--out", str(tmp_path / "again.json")])
-    made = main(["release", str(trained), "--name", "covid19", "--version", "1.0.0", "--models", str(tmp_path), *shared])
+    made = main(
+        ["release", str(trained), "--name", "covid19", "--version", "1.0.0", "--models", str(tmp_path), *shared]
+    )
 
     assert (evaluated, made) == (0, 0)
     artifact = read_artifact(directory)
@@ -148,7 +149,7 @@ def test_a_failed_release_leaves_nothing_behind(trained: Path, phantom_manifest:
     assert list((tmp_path / "models").glob("*/*")) == []
 
 
-def test_a_verb_that_fails_says_why(tmp_path: Path, capsys: CaptureFixture[str]) -> None:
+def test_a_verb_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["export", str(tmp_path), "--name", "x", "--version", "1.0.0", "--models", str(tmp_path)])
 
     assert code == 1

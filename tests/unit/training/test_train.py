@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 import training.train
-from tests.unit.training.phantom_data import Row, rows, tiny_recipe, write_data
+from tests.unit.training.phantom_data import Row, tiny_recipe, write_data
 from training.train import Run, drawing_weights, loss_of, select_films, selection_score, targets_of
 
-_STAGES = [{"epochs": 1, "size_px": 32}, {"epochs": 2, "size_px": 48}]
+_STAGES = [{"epochs": 1, "size_px": 32}, {"epochs": 2, "size_px": 40}]
 
 
 def _weights(directory: Path, file: str) -> dict[str, Tensor]:
@@ -60,7 +60,7 @@ def test_rare_cells_are_drawn_more_often_than_their_share(phantom_manifest: Path
 def test_a_killed_run_carries_on_to_the_same_curves_and_weights(
     tmp_path: Path, phantom_manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = tiny_recipe(stages=_STAGES, average_decay=0.5, label_smoothing=0.05)
+    recipe = tiny_recipe(stages=_STAGES, draws_per_epoch=16, average_decay=0.5, label_smoothing=0.05)
     films = select_films(recipe, [phantom_manifest])
     whole = Run(recipe, films, tmp_path / "whole").train()
     steps = 0
@@ -68,7 +68,7 @@ def test_a_killed_run_carries_on_to_the_same_curves_and_weights(
     def killed_in_the_second_epoch(*arguments: Tensor) -> Tensor:
         nonlocal steps
         steps += 1
-        if steps == 5:  # three steps an epoch
+        if steps == 4:  # two steps an epoch
             raise KeyboardInterrupt
         return loss_of(arguments[0], arguments[1], arguments[2], recipe)
 
@@ -96,7 +96,7 @@ def test_a_directory_of_another_recipe_is_not_resumed(trained: Path, phantom_man
 def test_the_seed_decides_everything(tmp_path: Path, phantom_manifest: Path) -> None:
     runs = {}
     for name, seed in (("one", 7), ("same", 7), ("other", 8)):
-        recipe = tiny_recipe(seed=seed)
+        recipe = tiny_recipe(seed=seed, draws_per_epoch=8)
         Run(recipe, select_films(recipe, [phantom_manifest]), tmp_path / name).train()
         runs[name] = _weights(tmp_path / name, "best.pt")["conv1.weight"]
 

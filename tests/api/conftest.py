@@ -1,0 +1,79 @@
+"""The HTTP application in process, over toy models."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app.bootstrap import PngEncoder, Services, SystemClock
+from app.inference.catalogue import load_catalogue
+from app.inference.scheduling import WorkQueue
+from app.main import create_app
+from app.services.screening import ScreeningService
+from app.settings import LimitSettings, Settings
+from app.telemetry import Metrics
+from tests.fakes import PATIENCE_S, FakeDecoder
+
+MAX_UPLOAD_BYTES = 2 * 1024 * 1024
+
+
+def toy_settings(release: Path, **changes: object) -> Settings:
+    """Settings for toy models; small limits, so that tests reach them cheaply."""
+    limits = LimitSettings(max_upload_bytes=MAX_UPLOAD_BYTES, max_pixels=4_000_000, max_side_px=4_000)
+    return Settings.model_validate({"models_dir": release, "device": "cpu", "limits": limits} | changes)
+
+
+@pytest.fixture(scope="module")
+def app(release: Path) -> FastAPI:
+    return create_app(toy_settings(release))
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app) as opened:
+        yield opened
+
+
+class HeldService:
+    """An application with one worker and one waiting place, whose decoder waits for the test."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.decoder = FakeDecoder(held=True)
+        self.queue = WorkQueue(1, 1, "held")
+        self.app = create_app(settings, self._open)
+
+    @contextmanager
+    def _open(self, settings: Settings) -> Iterator[Services]:
+        catalogue = load_catalogue(settings.models_dir, "cpu")
+        screening = ScreeningService(self.decoder, PngEncoder(), catalogue, self.queue, settings.request_timeout_s)
+        try:
+            yield Services(settings, catalogue, self.queue, screening, Metrics(), SystemClock(), "cpu")
+        finally:
+            self.decoder.go.set()
+            self.queue.close(PATIENCE_S)
+
+    def fill(self) -> None:
+        """Occupy the worker and the waiting place."""
+        self.queue.submit(lambda: self.decoder.go.wait(PATIENCE_S))
+        while not self.queue.state.running:
+            threading.Event().wait(0.001)
+        self.queue.submit(lambda: None)
+
+
+OpenHeld: TypeAlias = Callable[..., AbstractContextManager[tuple[HeldService, TestClient]]]
+
+
+@pytest.fixture
+def open_held(release: Path) -> OpenHeld:
+    @contextmanager
+    def opening(**changes: object) -> Iterator[tuple[HeldService, TestClient]]:
+        service = HeldService(toy_settings(release, **changes))
+        with TestClient(service.app) as client:
+            yield service, client
+
+    return opening

@@ -1,0 +1,242 @@
+"""The `discern` command in process: files in, answers and exit codes out."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from PIL import Image
+
+from app.api.schemas import ScreeningDocument
+from app.cli import main
+from app.cli.exit_codes import OK, SOME_FAILED, UNUSABLE
+from app.cli.screen import answer_names, films_below
+from app.inference.device import CPU_PROVIDER
+from tests.phantoms import chest_film, dicom_bytes, dicom_dataset, jpeg_bytes, png_bytes
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch, release: Path, tmp_path: Path) -> None:
+    monkeypatch.setenv("DISCERN_MODELS_DIR", str(release))
+    monkeypatch.setenv("DISCERN_QUEUE__WORKERS", "2")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A folder of three readable films, one broken one and a hidden file."""
+    folder = tmp_path / "films"
+    (folder / "ward" / ".cache").mkdir(parents=True)
+    (folder / "a.png").write_bytes(png_bytes(chest_film(160, 128)))
+    (folder / "ward" / "a.jpg").write_bytes(jpeg_bytes(chest_film(160, 128).astype(np.uint8)))
+    (folder / "ward" / "IM0001").write_bytes(dicom_bytes(dicom_dataset(chest_film(160, 128, bits=12), bits=12)))
+    (folder / "broken.png").write_bytes(png_bytes(chest_film(160, 128))[:500])
+    (folder / ".hidden").write_bytes(b"no film")
+    (folder / "ward" / ".cache" / "thumbnail").write_bytes(b"no film")
+    return folder
+
+
+def test_a_folder_is_screened_and_one_broken_film_stops_nothing(films: Path, tmp_path: Path, capsys: Captured) -> None:
+    code = main(["screen", str(films), "--out", "answers", "--alpha", "15", "50"])
+
+    out = tmp_path / "answers"
+    documents = sorted(path.name for path in out.glob("*.json"))
+    assert code == SOME_FAILED
+    assert documents == ["IM0001.json", "a-2.json", "a.json"]
+    for name in documents:
+        content = json.loads((out / name).read_text(encoding="utf-8"))
+        assert content.pop("file") in {"a.png", "a.jpg", "IM0001"}
+        assert ScreeningDocument.model_validate(content).id == Path(name).stem
+    assert sorted(path.name for path in out.glob("a.*.png")) == [
+        "a.addk-covid19-over-pneumonia-a15.png",
+        "a.addk-covid19-over-pneumonia-a50.png",
+        "a.cam-covid19.png",
+        "a.cam-pneumonia.png",
+    ]
+    said = capsys.readouterr().err
+    assert "broken.png: unreadable_image" in said
+    assert "3 answered, 1 refused or failed" in said
+
+
+def test_a_figure_holds_the_whole_film_between_its_words(films: Path, tmp_path: Path) -> None:
+    main(["screen", str(films / "a.png"), "--out", "answers"])
+
+    for path in (tmp_path / "answers").glob("*.png"):
+        with Image.open(io.BytesIO(path.read_bytes())) as figure:
+            assert figure.width > 128
+            assert figure.height > 160
+
+
+def test_json_lines_are_printed_and_nothing_is_written(films: Path, tmp_path: Path, capsys: Captured) -> None:
+    code = main(["screen", str(films), "--json"])
+
+    lines: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]  # Any: JSON
+    failed = [line for line in lines if "error" in line]
+    assert code == SOME_FAILED
+    assert len(lines) == 4
+    assert [(Path(line["file"]).name, line["error"]["code"]) for line in failed] == [("broken.png", "unreadable_image")]
+    assert {path.name for path in tmp_path.iterdir()} == {"films"}
+
+
+def test_films_alone_exit_with_zero(films: Path, capsys: Captured) -> None:
+    code = main(["screen", str(films / "a.png"), "--json", "--interest", "pneumonia"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert code == OK
+    assert (found["divergence"]["interest"], found["divergence"]["overlap"]) == ("pneumonia", "covid19")
+
+
+def test_force_answers_a_film_that_says_it_is_lateral(tmp_path: Path, capsys: Captured) -> None:
+    lateral = dicom_dataset(chest_film(160, 128, bits=12), bits=12, elements={"ViewPosition": "LL"})
+    (tmp_path / "lateral.dcm").write_bytes(dicom_bytes(lateral))
+
+    assert main(["screen", "lateral.dcm", "--json"]) == SOME_FAILED
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "lateral_view"
+    assert main(["screen", "lateral.dcm", "--json", "--force"]) == OK
+    assert "forced" in json.loads(capsys.readouterr().out)["flags"]
+
+
+def test_a_missing_file_is_named(capsys: Captured) -> None:
+    assert main(["screen", "nothing.png", "--json"]) == SOME_FAILED
+    assert json.loads(capsys.readouterr().out)["file"] == "nothing.png"
+
+
+def test_a_folder_without_films_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    assert main(["screen", "empty"]) == SOME_FAILED
+
+
+def test_earlier_answers_are_not_screened_again(films: Path) -> None:
+    main(["screen", str(films / "a.png"), "--out", str(films / "answers")])
+
+    names = sorted(path.name for path in films_below([films], films / "answers"))
+
+    assert names == ["IM0001", "a.jpg", "a.png", "broken.png"]
+
+
+def test_every_film_has_an_answer_of_its_own_name() -> None:
+    paths = [Path(name) for name in ("x/a.png", "y/a.jpg", "y/A.dcm", "z/a-2.png", "b.png")]
+
+    names = answer_names(paths)
+
+    assert len({name.lower() for name in names.values()}) == len(paths)
+    assert names[Path("b.png")] == "b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["screen", "a.png", "--alpha", "0"], "discern: alpha is 0.0"),
+        (["screen", "a.png", "--interest", "measles"], "discern: there is no expert 'measles'; loaded: covid19"),
+        (["--models-dir", "nowhere", "screen", "a.png"], "discern: nowhere has no catalogue.json"),
+        (["--models-dir", "nowhere", "models", "list"], "discern: there is no models directory nowhere"),
+        (["models", "show", "measles"], "discern: there is no model 'measles'"),
+        (["evaluate", "nothing.csv"], "discern: there is no manifest nothing.csv"),
+    ],
+)
+def test_what_cannot_start_says_why(arguments: list[str], message: str, capsys: Captured) -> None:
+    assert main(arguments) == UNUSABLE
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_answers_that_cannot_be_written_are_an_error(films: Path, capsys: Captured) -> None:
+    assert main(["screen", str(films / "a.png"), "--out", str(films / "a.png")]) == UNUSABLE
+    assert capsys.readouterr().err.startswith("discern: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DISCERN_DEVIC", "cpu", "discern: no such setting: DISCERN_DEVIC"),
+        ("DISCERN_QUEUE__CAPACTY", "9", "discern: no such setting: DISCERN_QUEUE__CAPACTY"),
+        ("DISCERN_LIMITS", '{"max_pixels": 1}', "discern: no such setting: DISCERN_LIMITS"),
+        ("DISCERN_DEVICE", "tpu", "discern: setting device: "),
+        ("DISCERN_QUEUE__CAPACITY", "0", "discern: setting queue.capacity: "),
+        ("DISCERN_REQUEST_TIMEOUT_S", "nan", "discern: setting request_timeout_s: "),
+        ("DISCERN_LIMITS__MAX_SIDE_PX", "100", "discern: setting "),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(
+    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert main(["models", "list"]) == UNUSABLE
+    assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize("arguments", [["screen", "a.png"], ["models", "verify"], ["serve", "--port", "1"]])
+def test_a_gpu_that_is_not_there_is_an_error_and_not_a_silent_cpu(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("DISCERN_DEVICE", "cuda")
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [CPU_PROVIDER])
+    monkeypatch.setattr("app.cli.serve.configure_logging", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    assert main(arguments) == UNUSABLE
+    assert capsys.readouterr().err.startswith("discern: DISCERN_DEVICE=cuda, but onnxruntime has no CUDA provider")
+
+
+def test_models_are_listed_and_shown(capsys: Captured) -> None:
+    assert main(["models", "list"]) == OK
+    listed = [line.split("\t")[:3] for line in capsys.readouterr().out.splitlines()]
+    assert main(["models", "show", "covid19"]) == OK
+    shown = json.loads(capsys.readouterr().out)
+
+    assert listed == [
+        ["covid19", "1.0.0", "expert"],
+        ["ensemble-toy", "1.0.0", "multilabel"],
+        ["pneumonia", "1.0.0", "expert"],
+    ]
+    assert (shown["schema"], shown["target"]) == ("discern-manifest/1", "covid19")
+
+
+def test_verifying_names_the_model_that_was_tampered_with(release: Path, tmp_path: Path, capsys: Captured) -> None:
+    models = shutil.copytree(release, tmp_path / "models")
+    assert main(["--models-dir", str(models), "models", "verify"]) == OK
+    assert capsys.readouterr().out.count("valid") == 3
+    with (models / "pneumonia" / "1.0.0" / "golden.npz").open("ab") as handle:
+        handle.write(b"x")
+
+    code = main(["--models-dir", str(models), "models", "verify"])
+
+    said = capsys.readouterr().out.splitlines()
+    assert code == SOME_FAILED
+    assert said[0] == "covid19 1.0.0: valid"
+    assert (
+        said[2].startswith("pneumonia 1.0.0: pneumonia 1.0.0: golden.npz has hash") or "golden.npz has hash" in said[2]
+    )
+
+
+def test_evaluating_a_manifest_prints_a_table_and_writes_the_report(tmp_path: Path, capsys: Captured) -> None:
+    lines = ["path,covid19,pneumonia,split"]
+    for number in range(6):
+        (tmp_path / f"{number}.png").write_bytes(png_bytes(chest_film(96, 80, seed=number)))
+        lines.append(f"{number}.png,{number % 2},{-1 if number == 3 else number // 3},test")
+    (tmp_path / "0.png").write_bytes(b"broken")
+    (tmp_path / "films.csv").write_text("\n".join(lines), encoding="utf-8")
+
+    code = main(["evaluate", "films.csv", "--out", "report.json", "--part", "test"])
+
+    said, report = capsys.readouterr(), json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert code == SOME_FAILED
+    assert "6 films, 1 refused. Research use. Not for diagnostic use." in said.out
+    assert said.err.splitlines()[-1] == "0.png: unsupported_format"
+    assert {(row["expert"], row["subgroup"]) for row in report["rows"]} >= {("covid19", "all"), ("pneumonia", "all")}
+    assert report["rows"][0]["positives"] + report["rows"][0]["negatives"] == 5
+
+
+def test_without_a_verb_the_command_says_what_there_is(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as exit_code:
+        main([])
+
+    assert exit_code.value.code == UNUSABLE
+    assert "serve,screen,models,evaluate" in capsys.readouterr().err

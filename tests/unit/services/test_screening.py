@@ -1,0 +1,276 @@
+"""One film through the service, over networks whose answers are known."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.domain.errors import DivergenceError, DivergenceReason, InvalidRequestError
+from app.inference.catalogue import Catalogue, CatalogueFile
+from app.inference.expert import Network
+from app.inference.scheduling import WorkQueue
+from app.services.options import PARTS, ScreeningOptions, parse_include, parse_overlay_size
+from app.domain.preprocessing import to_network_input
+from app.services.screening import Screening, ScreeningService
+from tests.fakes import PATIENCE_S, FakeDecoder, FakeEncoder, FakeNetwork, SolidNetwork, manifest
+from tests.phantoms import chest_film, radiograph
+
+RISING = np.array([[1.0, 2.0], [3.0, 4.0]])
+FALLING = np.array([[4.0, -3.0], [2.0, 1.0]])
+
+
+class Bench:
+    """A service over fakes; the queue is the test's own thread unless it is asked for."""
+
+    def __init__(self, *networks: Network, decoder: FakeDecoder | None = None) -> None:
+        names = [network.manifest.name for network in networks if network.manifest.kind == "expert"]
+        content = {
+            "schema": "discern-catalogue/1",
+            "pairs": [{"interest": names[0], "overlap": names[-1], "alpha": 7}],
+            "ensemble": {"members": [n.manifest.name for n in networks if n.manifest.kind == "multilabel"]},
+        }
+        catalogue = Catalogue({n.manifest.name: n for n in networks}, {}, CatalogueFile.model_validate(content))
+        self.decoder, self.encoder = decoder or FakeDecoder(), FakeEncoder()
+        self.queue = WorkQueue(1, 4)
+        self.service = ScreeningService(self.decoder, self.encoder, catalogue, self.queue)
+
+    def screen(self, **options: Any) -> Screening:  # Any: the options' own types
+        return self.service.screen(b"film", ScreeningOptions(**options))
+
+
+def solid(name: str, margin: float = 1.0, cam: NDArray[np.float64] = RISING, **changes: Any) -> SolidNetwork:
+    return SolidNetwork(manifest(name, **changes), margin, cam)
+
+
+def both(margin: float = 1.0, other: float = 1.0) -> Bench:
+    return Bench(solid("covid19", margin, RISING), solid("pneumonia", other, FALLING))
+
+
+def log_k(found: Screening, number: int = 0) -> NDArray[np.float64]:
+    assert found.result.divergence is not None
+    return found.result.divergence.maps[number].log_k
+
+
+def test_the_divergence_is_the_kernel_at_the_pair_s_own_alpha() -> None:
+    found = both().screen()
+
+    np.testing.assert_allclose(log_k(found), 7 * (RISING / 4 - FALLING / 4))
+
+
+def test_swapping_the_pair_gives_the_reciprocal() -> None:
+    bench = both()
+
+    there, back = bench.screen(), bench.screen(interest="pneumonia", overlap="covid19")
+
+    np.testing.assert_allclose(log_k(there), -log_k(back))
+    assert list(back.result.experts) == ["pneumonia", "covid19"]
+
+
+def test_several_alphas_share_one_run_of_the_networks() -> None:
+    interest, overlap = solid("covid19"), solid("pneumonia", cam=FALLING)
+
+    found = Bench(interest, overlap).screen(alphas=(5.0, 50.0, 15.0))
+
+    np.testing.assert_allclose(log_k(found, 1), 10 * log_k(found, 0))
+    np.testing.assert_allclose(log_k(found, 2), 3 * log_k(found, 0))
+    assert (interest.sizes, overlap.sizes) == ([1], [1])
+
+
+def test_contrasted_evidence_subtracts_the_other_row() -> None:
+    bench = both()
+
+    row, contrast = bench.screen(evidence="row"), bench.screen(evidence="contrast")
+
+    # The out-of-class map of the fake is minus half of the in-class one.
+    for found, factor in ((row, 1.0), (contrast, 1.5)):
+        values = found.result.experts["covid19"].activation_map
+        assert values is not None
+        np.testing.assert_allclose(values, factor * RISING)
+
+
+@pytest.mark.parametrize(
+    ("margins", "negative"),
+    [
+        ((1.0, 1.0), []),
+        ((-1.0, 1.0), ["covid19"]),
+        ((1.0, -1.0), ["pneumonia"]),
+        ((-1.0, -1.0), ["covid19", "pneumonia"]),
+    ],
+)
+def test_the_use_is_as_intended_only_if_both_experts_are_positive(
+    margins: tuple[float, float], negative: list[str]
+) -> None:
+    divergence = both(*margins).screen().result.divergence
+
+    assert divergence is not None
+    assert divergence.intended_use is (not negative)
+    assert [name for name in ("covid19", "pneumonia") if f"{name} is negative" in (divergence.reason or "")] == negative
+
+
+def test_probability_and_decision_follow_margin_calibration_and_threshold() -> None:
+    changes: dict[str, Any] = {  # Any: as in a manifest
+        "calibration": {"covid19": {"method": "platt", "slope": 2.0, "intercept": -1.0}},
+        "operating_points": {"covid19": [{"name": "sensitive", "threshold": 0.95}]},
+    }
+    found = Bench(solid("covid19", 1.5, **changes), solid("pneumonia")).screen().result.experts["covid19"]
+
+    assert found.logit == pytest.approx(2.0)
+    assert found.probability == pytest.approx(1 / (1 + math.exp(-2.0)))
+    assert (found.decision, found.operating_point.name) == ("negative", "sensitive")
+
+
+def test_maps_of_different_grids_are_refused() -> None:
+    finer = solid("pneumonia", cam=np.ones((3, 3)), cells=3)
+
+    with pytest.raises(DivergenceError) as refusal:
+        Bench(solid("covid19"), finer).screen()
+
+    assert refusal.value.reason is DivergenceReason.SHAPE_MISMATCH
+
+
+def test_maps_that_cover_different_rectangles_are_refused_and_probabilities_are_still_given() -> None:
+    # 80 of 96 px become 26 of 32 or 40 of 48: the padded squares differ by a fraction of a pixel.
+    bench = Bench(solid("covid19", size_px=32), solid("pneumonia", size_px=47))
+
+    with pytest.raises(DivergenceError) as refusal:
+        bench.screen()
+
+    assert refusal.value.reason is DivergenceReason.SHAPE_MISMATCH
+    assert "rectangle" in refusal.value.detail
+    assert bench.screen(include=frozenset()).result.experts["covid19"].probability > 0.5
+
+
+def test_a_film_is_prepared_once_for_equal_specifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    def counted(film: Any, specification: Any) -> Any:  # Any: passed through
+        made.append(specification.size_px)
+        return to_network_input(film, specification)
+
+    monkeypatch.setattr("app.services.screening.to_network_input", counted)
+    member = FakeNetwork(manifest("member", kind="multilabel"))
+    other = FakeNetwork(manifest("larger", kind="multilabel", size_px=64))
+
+    Bench(solid("covid19"), solid("pneumonia"), member, other).screen()
+
+    assert made == [32, 64]
+
+
+@pytest.mark.parametrize("part", [*PARTS, None])
+def test_only_what_is_included_is_computed(part: str | None) -> None:
+    bench = Bench(solid("covid19"), solid("pneumonia"), FakeNetwork(manifest("member", kind="multilabel")))
+
+    found = bench.screen(include=frozenset() if part is None else frozenset({part}))
+
+    drawn = len(bench.encoder.colours), len(bench.encoder.greys)
+    assert drawn == {"overlays": (3, 0), "film": (0, 1)}.get(str(part), (0, 0))
+    assert (found.result.ensemble is not None) == (part == "ensemble")
+    assert (found.result.divergence is not None) == (part in {"maps", "overlays", "regions"})
+    assert bool(found.result.divergence and found.result.divergence.regions) == (part == "regions")
+    assert [m.name for m in found.result.models] == [
+        "covid19",
+        "pneumonia",
+        *(["member"] if part == "ensemble" else []),
+    ]
+
+
+def test_a_map_without_positive_cell_is_flagged() -> None:
+    result = Bench(solid("covid19", cam=-RISING), solid("pneumonia", cam=FALLING)).screen().result
+
+    assert result.experts["covid19"].flags == ("no_positive_evidence",)
+    assert result.experts["pneumonia"].flags == ()
+    assert result.divergence is not None
+    assert any("no_positive_evidence" in flag for flag in result.divergence.maps[0].flags)
+
+
+def test_a_pretest_probability_updates_the_class_of_interest_alone() -> None:
+    experts = both().screen(pretest_probability=0.1).result.experts
+
+    assert experts["covid19"].post_test_probability == pytest.approx(0.1 * 0.9 / (0.1 * 0.9 + 0.9 * 0.2))
+    assert experts["pneumonia"].post_test_probability is None
+
+
+def test_force_is_passed_to_the_decoder_and_flagged() -> None:
+    bench = both()
+
+    forced, plain = bench.screen(force=True), bench.screen()
+
+    assert bench.decoder.tolerated == [True, False]
+    assert "forced" in forced.result.flags
+    assert "forced" not in plain.result.flags
+
+
+@pytest.mark.parametrize(("side", "low"), [(255, True), (256, False)])
+def test_a_film_below_256_px_is_flagged(side: int, low: bool) -> None:
+    bench = Bench(solid("covid19"), solid("pneumonia"), decoder=FakeDecoder(radiograph(chest_film(side, 100))))
+
+    assert ("low_resolution" in bench.screen(include=frozenset()).result.flags) is low
+
+
+def test_the_ensemble_is_the_mean_of_its_members() -> None:
+    members = [FakeNetwork(manifest(name, kind="multilabel", size_px=size)) for name, size in (("a", 32), ("b", 64))]
+
+    ensemble = Bench(solid("covid19"), solid("pneumonia"), *members).screen().result.ensemble
+
+    assert ensemble is not None
+    for label in ensemble.labels:
+        assert set(label.members) == {"a", "b"}
+        assert label.probability == pytest.approx(sum(label.members.values()) / 2)
+
+
+def test_a_submitted_film_is_answered_by_the_queue() -> None:
+    bench = both()
+
+    found = bench.service.submit(b"film", ScreeningOptions(include=frozenset())).result(PATIENCE_S)
+
+    assert found.result.experts["covid19"].decision == "positive"
+    assert set(found.result.timings_ms) == {"decode", "preprocess", "networks"}
+    assert bench.queue.close(PATIENCE_S)
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"overlay_px": 15}, {"overlay_px": 4097}, {"opacity": -0.01}, {"opacity": 1.01}, {"opacity": math.nan},
+        {"colormap": "rainbow"}, {"pretest_probability": 0.0}, {"pretest_probability": 1.0},
+        {"pretest_probability": math.nan}, {"alphas": (1.0,) * 17},
+    ],
+)  # fmt: skip
+def test_options_out_of_range_are_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match=r"overlay_size|opacity|colormap|pretest_probability|alpha"):
+        ScreeningOptions(**options)
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, 700.1, math.nan, math.inf])
+def test_an_alpha_out_of_range_is_refused_by_the_kernel_s_code(alpha: float) -> None:
+    with pytest.raises(DivergenceError) as refusal:
+        ScreeningOptions(alphas=(15.0, alpha))
+
+    assert refusal.value.reason is DivergenceReason.INVALID_ALPHA
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"), [(None, set(PARTS)), ("", set()), ("maps", {"maps"}), (" maps , regions,,", {"maps", "regions"})]
+)
+def test_include_is_a_comma_list(text: str | None, parts: set[str]) -> None:
+    assert parse_include(text) == parts
+
+
+def test_an_unknown_part_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequestError, match="'everything'"):
+        parse_include("maps,everything")
+
+
+@pytest.mark.parametrize(("text", "size"), [(None, 512), ("original", None), ("64", 64), ("0100", 100)])
+def test_an_overlay_size_is_pixels_or_original(text: str | None, size: int | None) -> None:
+    assert parse_overlay_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "-1", "²", "large"])
+def test_another_overlay_size_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match="overlay_size"):
+        parse_overlay_size(text)
