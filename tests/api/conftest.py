@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app.bootstrap import PngEncoder, Services, SystemClock
+from app.bootstrap import Services, SystemClock
+from app.codecs.png import PngEncoder
 from app.inference.catalogue import load_catalogue
 from app.inference.scheduling import WorkQueue
 from app.main import create_app

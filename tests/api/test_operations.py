@@ -5,17 +5,16 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from httpx2 import Response
 from starlette.testclient import TestClient
-from starlette.types import Message, Scope
+from starlette.types import Message
 
 from app.api.routes import page
 from app.api.schemas import LiveDocument, ManifestDocument, ModelsDocument, ReadyDocument
@@ -321,9 +320,6 @@ def test_what_a_running_film_takes_too_long_for_is_answered_504_too(open_held: O
         assert_problem(post(client, film_png), 504, "deadline_exceeded")
 
 
-Asgi = Callable[[FastAPI, Scope, list[Message]], list[Message]]
-
-
 def call_and_leave(client: TestClient, app: FastAPI, body: list[Message], media_type: bytes) -> list[Message]:
     """Make one request by hand whose caller sends ``body`` and is gone; give what was sent back."""
     sent: list[Message] = []
@@ -400,11 +396,3 @@ def test_nothing_is_opened_before_the_lifespan_starts(tmp_path: Path) -> None:
     app = create_app(toy_settings(tmp_path / "nowhere"))
 
     assert app.openapi()["info"]["title"] == "Discern"
-
-
-def test_the_state_reaches_routes_as_the_lifespan_gave_it(client: TestClient) -> None:
-    async def probe(request: Request) -> None:
-        assert request.state.context.device == "cpu"
-
-    assert client.app_state["context"].version == version("discern")
-    assert probe is not None

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from app.domain.errors import DivergenceError, DivergenceReason, InvalidRequestError
+from app.domain.preprocessing import to_network_input
 from app.inference.catalogue import Catalogue, CatalogueFile
 from app.inference.expert import Network
 from app.inference.scheduling import WorkQueue
 from app.services.options import PARTS, ScreeningOptions, parse_include, parse_overlay_size
-from app.domain.preprocessing import to_network_input
 from app.services.screening import Screening, ScreeningService
 from tests.fakes import PATIENCE_S, FakeDecoder, FakeEncoder, FakeNetwork, SolidNetwork, manifest
 from tests.phantoms import chest_film, radiograph
@@ -144,6 +144,7 @@ def test_maps_that_cover_different_rectangles_are_refused_and_probabilities_are_
 
 def test_a_film_is_prepared_once_for_equal_specifications(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
+
     def counted(film: Any, specification: Any) -> Any:  # Any: passed through
         made.append(specification.size_px)
         return to_network_input(film, specification)
