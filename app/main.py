@@ -8,6 +8,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from app.api.admission import UploadMemory
 from app.api.dependencies import ApiContext
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problem_handlers
@@ -78,6 +79,7 @@ def _context(services: Services, release: str) -> ApiContext:
     settings = services.settings
     return ApiContext(
         screening=services.screening,
+        uploads=UploadMemory(settings.limits.max_waiting_bytes),
         catalogue=services.catalogue,
         queue_state=lambda: services.queue.state,
         metrics=services.metrics,

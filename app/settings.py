@@ -21,6 +21,9 @@ class LimitSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_upload_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Bytes of one upload")
+    max_waiting_bytes: int = Field(
+        default=512 * 1024 * 1024, gt=0, description="Bytes of all uploads held at once; beyond that the answer is 503"
+    )
     max_pixels: int = Field(default=50_000_000, gt=0, description="Width times height of one film")
     max_side_px: int = Field(default=16_384, gt=0, description="Longer side of one film")
 
@@ -50,6 +53,12 @@ class Settings(BaseSettings):
     root_path: str = Field(default="", description="Path prefix a gateway strips")
     limits: LimitSettings = LimitSettings()
     queue: QueueSettings = QueueSettings()
+
+    @model_validator(mode="after")
+    def _one_upload_fits(self) -> Self:
+        if self.limits.max_waiting_bytes < self.limits.max_upload_bytes:
+            raise ValueError("limits.max_waiting_bytes is below limits.max_upload_bytes")
+        return self
 
     @model_validator(mode="after")
     def _upload_can_hold_a_film(self) -> Self:

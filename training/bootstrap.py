@@ -11,6 +11,7 @@ Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 ROUNDS: Final = 1000
 _FEWEST_ROUNDS: Final = 100
+_Z: Final = 1.959964
 
 
 def patient_weights(groups: NDArray[np.str_], rounds: int = ROUNDS, seed: int = 0) -> Values:
@@ -79,6 +80,21 @@ def interval(values: Values, patients: int) -> tuple[float, float] | None:
     return low, high
 
 
+def wilson_interval(value: float, patients: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of independent patients.
+
+    Where every film went one way, resampling can only repeat that: five of five would be 1.000 (1.000-1.000).
+
+    References
+    ----------
+    Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927.
+    """
+    spread = _Z**2 / patients
+    centre = (value + spread / 2) / (1 + spread)
+    reach = _Z / (1 + spread) * np.sqrt(value * (1 - value) / patients + spread / (4 * patients))
+    return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
+
+
 class Sample:
     """Scored films of one subgroup with known truth, ready to be measured.
 
@@ -120,11 +136,11 @@ class Sample:
         return self.films - self.positives
 
     def auroc(self) -> Estimate:
-        """Area under the ROC curve; undefined if a class is empty."""
+        """Area under the ROC curve; undefined if a class is empty, without interval if it is 0 or 1."""
         if self.positives == 0 or self.negatives == 0:
             return self._estimate(None, np.empty(0), 0)
         value = float(weighted_auroc(self.truth, self.scores, np.ones((1, self.films)))[0])
-        fewest = min(np.unique(self.groups[side]).size for side in (self.truth, ~self.truth))
+        fewest = min(np.unique(self.groups[side]).size for side in (self.truth, ~self.truth)) if 0 < value < 1 else 0
         return self._estimate(value, weighted_auroc(self.truth, self.scores, self.weights), fewest)
 
     def sensitivity(self, threshold: float) -> Estimate:
@@ -136,10 +152,12 @@ class Sample:
         return self.share(self.scores < threshold, ~self.truth)
 
     def share(self, of: Mask, among: Mask) -> Estimate:
-        """Share of ``among`` that is also ``of``; undefined if there is none."""
+        """Share of ``among`` that is also ``of``; undefined if there is none. Wilson's interval if it is 0 or 1."""
         if not among.any():
             return self._estimate(None, np.empty(0), 0)
         patients = int(np.unique(self.groups[among]).size)
+        if not 0 < (share := float((of & among).sum() / among.sum())) < 1:
+            return Estimate(share, *wilson_interval(share, patients), self.positives, self.negatives)
         return self._estimate(
             float((of & among).sum() / among.sum()), weighted_share(of, among, self.weights), patients
         )

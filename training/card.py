@@ -7,7 +7,7 @@ from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.inference.manifest import Manifest, OperatingPointEntry
 from training import card_text
 from training.averages import METRICS, Average
-from training.evaluate import Evaluation, Measured, SubgroupResult
+from training.evaluate import POOLED, Evaluation, Measured, SubgroupResult
 
 NONE: Final = "n/a"
 CHANCE: Final = 0.5
@@ -53,8 +53,6 @@ def _remark(result: SubgroupResult) -> str:
 
 def subgroup_table(rows: dict[str, SubgroupResult]) -> str:
     """Write one label's table: AUROC, then sensitivity and specificity at each operating point, by subgroup."""
-    if not rows:
-        return "No film of this part states the label.\n"
     points = next(iter(rows.values())).points
     head = ["films", "n", "patients", "+ / -", "AUROC (95 %)"]
     for point in points:
@@ -201,6 +199,8 @@ def _evaluation(manifest: Manifest, evaluation: Evaluation) -> list[str]:
         f"## Evaluation on part `{evaluation.part}`\n",
         card_text.EVALUATED.format(films=evaluation.films, refused=evaluation.refused, reads=reads),
     ]
+    if evaluation.part == "val":
+        parts.append(card_text.ON_VALIDATION)
     if evaluation.first_trial:
         parts.append("### Beside the project's first trial (AUROC, part test)\n")
         rows: list[tuple[object, ...]] = []
@@ -218,12 +218,29 @@ def _evaluation(manifest: Manifest, evaluation: Evaluation) -> list[str]:
         rows.append(("**macro**", *(with_bounds(evaluation.averages.macro[metric]) for metric in METRICS)))
         rows.append(("**micro**", *(with_bounds(evaluation.averages.micro[metric]) for metric in METRICS)))
         parts.append(table(("evaluated label", *METRICS), rows))
+    is_evaluated = {entry.name: entry.evaluated for entry in manifest.labels}
+    silent = []
     for label, results in evaluation.labels.items():
-        parts.append(f"### {_name(label)}\n")
+        pooled = results.get(POOLED)
+        if pooled is None or pooled.positives == 0:
+            silent.append((label, pooled))
+            continue
+        parts.append(f"### {_name(label)}{'' if is_evaluated[label] else ' (not evaluated: too few films)'}\n")
         parts.append(subgroup_table(results))
+    if silent:
+        parts.append("### Labels without a positive film\n")
+        parts.append(card_text.NO_POSITIVE)
+        parts.append(table(("label", "films", "specificity (95 %)"), [_silent_row(*entry) for entry in silent]))
     parts.append("### What trivial cues reach\n")
     parts.append(card_text.TRIVIAL_CUES)
     return parts
+
+
+def _silent_row(label: str, pooled: SubgroupResult | None) -> tuple[object, ...]:
+    """Write the row of a label that has no positive film; ``pooled`` is None where no film states the label."""
+    if pooled is None:
+        return _name(label), 0, NONE
+    return _name(label), pooled.films, with_bounds(pooled.points[0].specificity)
 
 
 def _gates(manifest: Manifest) -> list[str]:

@@ -56,7 +56,17 @@ EVALUATED: Final = """\
 {films} films through the exported network and the serving path's preprocessing; {refused} refused. Intervals: 95 %,
 1,000 resamplings of patients. The test part was read {reads} time(s) for this version. *source X* is within one
 source; *without X* leaves a purely paediatric source out. The pooled row is never to be quoted alone. `sens` and `spec`
-are sensitivity and specificity at the operating point that was fixed on validation.
+are sensitivity and specificity at the operating point that was fixed on validation. Where every film went one way,
+the interval is Wilson's over the patients (sensitivity, specificity) or left out (AUROC).
+"""
+
+ON_VALIDATION: Final = """\
+**These are validation films: the epoch, the calibration and the operating points were chosen on them.** The numbers are
+kinder than those of new films, and the first trial's are of the test part.
+"""
+
+NO_POSITIVE: Final = """\
+Labels without one positive film in this part: nothing can be said but how many films they call positive at 0.5.
 """
 
 LEFT_OUT: Final = """\

@@ -57,6 +57,14 @@ def require_release(part: Part, is_release: bool) -> None:
         raise ReleaseError("part test is read once per release: give --release if this is one, else --part val")
 
 
+def require_films(data: Data, part: Part) -> list[Film]:
+    """Give the films of a part; `ReleaseError` if there is none."""
+    films = data.part(part)
+    if not films:
+        raise ReleaseError(f"the manifests hold no film of part {part}")
+    return films
+
+
 def calibrate_on(run: TrainedRun, model: Path, val: Sequence[Film]) -> dict[str, LabelCalibration]:
     """Calibrate every label on validation, through the exported network."""
     if not val:
@@ -116,6 +124,8 @@ def release(
             raise ReleaseError("an evaluation needs --manifest")
     run = load_run(run_directory)
     data = read_data(manifests) if manifests else None
+    if part is not None and data is not None:
+        require_films(data, part)
     final = models_dir / name / version
     reads = recorded_test_reads(final)
     unfinished = models_dir / name / f".{version}.part"
@@ -166,9 +176,7 @@ def evaluate_model(manifest: Manifest, model: Path, data: Data, part: Part) -> E
     ReleaseError
         If the part holds no film.
     """
-    films = data.part(part)
-    if not films:
-        raise ReleaseError(f"the manifests hold no film of part {part}")
+    films = require_films(data, part)
     scores: NDArray[np.float64] = score_films(OnnxNetwork(model), films, manifest.input.specification(), manifest.kind)
     if scores.shape[1] != len(scored_labels(manifest)):
         raise ReleaseError(

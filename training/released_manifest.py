@@ -80,8 +80,7 @@ def training_record(run: TrainedRun, data: Data | None) -> dict[str, Any]:  # An
         kept = [film for film in data.films if film.source not in run.recipe.exclude_sources]
         record["release_manifests_sha256"] = data.sha256
         record["sources"] = {
-            part: _source_counts([film for film in kept if film.part == part], run.labels)
-            for part in ("train", "val", "test")
+            part: _source_counts([film for film in kept if film.part == part], run.labels) for part in ("train", "val")
         }
         record["licences_by_source"] = _licences_by_source(kept)
     return record
@@ -181,16 +180,17 @@ def build_manifest(
                 if entry.evaluated
             },
         },
-        licences=_licences(data),
+        licences=_licences(run, data),
         code_commit=code_commit(),
         created=datetime.now(UTC).replace(microsecond=0),
         files=files,
     )
 
 
-def _licences(data: Data | None) -> tuple[str, ...]:
+def _licences(run: TrainedRun, data: Data | None) -> tuple[str, ...]:
     """Stated licences of the films of training and validation, the most frequent first."""
     if data is None:
         return ()
-    counts = Counter(film.licence or "not stated" for film in data.films if film.part != "test")
+    kept = [film for film in data.films if film.source not in run.recipe.exclude_sources and film.part != "test"]
+    counts = Counter(film.licence or "not stated" for film in kept)
     return tuple(licence for licence, _ in counts.most_common())

@@ -6,6 +6,8 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
+from app.api.admission import UploadMemory
+from app.domain.errors import InvalidRequestError
 from app.inference.catalogue import Catalogue
 from app.inference.scheduling import QueueState
 from app.services.ports import Clock
@@ -33,6 +35,7 @@ class ApiContext:
     """The process's services, as the lifespan opened them."""
 
     screening: ScreeningService
+    uploads: UploadMemory
     catalogue: Catalogue
     queue_state: Callable[[], QueueState]
     metrics: MetricsPort
@@ -46,6 +49,22 @@ class ApiContext:
 def api_context(request: Request) -> ApiContext:
     """Give the context the lifespan put into the request's state."""
     return cast("ApiContext", request.state.context)  # the lifespan's state is untyped
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters the route does not have: a misspelt one would silently leave its default.
+
+    Raises
+    ------
+    InvalidRequestError
+        Naming them and the ones there are.
+    """
+    route = request.scope["route"]
+    known = sorted(parameter.alias for parameter in route.dependant.query_params)
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        named = ", ".join(name[:40] for name in unknown[:5])
+        raise InvalidRequestError(f"there is no parameter {named}; known: {', '.join(known)}")
 
 
 ContextDep = Annotated[ApiContext, Depends(api_context)]

@@ -19,9 +19,8 @@ class FastJSONResponse(JSONResponse):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:  # Any: FastAPI's responses argument
     """Describe the problem documents a route may answer with."""
-    return {
-        status: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": _WORDS[status]} for status in statuses
-    }
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}  # a `model` would be promised as application/json
+    return {status: {"content": content, "description": _WORDS[status]} for status in statuses}
 
 
 _WORDS: Final = {

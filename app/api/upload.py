@@ -1,5 +1,6 @@
 """An upload's bytes, counted while they arrive, from a multipart field or a raw body."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Final
@@ -9,7 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.domain.errors import InvalidRequestError, TooLargeError, UnsupportedFormatError
+from app.domain.errors import DeadlineExceededError, InvalidRequestError, TooLargeError, UnsupportedFormatError
 
 FIELD: Final = "image"
 RAW_TYPES: Final = ("application/dicom", "image/png", "image/jpeg", "application/octet-stream")
@@ -18,7 +19,7 @@ _ENVELOPE_BYTES: Final = 64 * 1024
 """What boundaries, part headers and small fields may add to the file itself."""
 
 
-async def read_upload(request: Request, max_bytes: int) -> bytes:
+async def read_upload(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     """Read the image of a request; its declared type only tells multipart from raw, the content decides.
 
     Parameters
@@ -27,6 +28,8 @@ async def read_upload(request: Request, max_bytes: int) -> bytes:
         With a multipart field ``image``, or the raw bytes.
     max_bytes
         Largest image.
+    timeout_s
+        The whole body must have arrived by then.
 
     Returns
     -------
@@ -41,7 +44,17 @@ async def read_upload(request: Request, max_bytes: int) -> bytes:
         If the body is not well-formed multipart or has no file called ``image``.
     UnsupportedFormatError
         If the content type is none of those listed in the API.
+    DeadlineExceededError
+        If the body came too slowly.
     """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read_upload(request, max_bytes)
+    except TimeoutError as error:
+        raise DeadlineExceededError(f"the upload did not arrive within {timeout_s:g} s") from error
+
+
+async def _read_upload(request: Request, max_bytes: int) -> bytes:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     multipart = content_type == _MULTIPART
     allowed = max_bytes + (_ENVELOPE_BYTES if multipart else 0)

@@ -12,6 +12,8 @@ Evidence: TypeAlias = Literal["row", "contrast"]
 Style: TypeAlias = Literal["blend", "heatmap"]
 
 PARTS: Final[tuple[Part, ...]] = ("maps", "overlays", "film", "ensemble", "regions")
+DEFAULT_PARTS: Final[frozenset[Part]] = frozenset({"maps", "overlays", "ensemble", "regions"})
+"""All but the bare film, which only a page that lays the maps over it itself needs."""
 DEFAULT_OVERLAY_PX: Final = 512
 MAX_OVERLAY_PX: Final = 4096
 MAX_ALPHAS: Final = 16
@@ -45,7 +47,7 @@ class ScreeningOptions:
     overlap: str | None = None
     evidence: Evidence = "row"
     alphas: tuple[float, ...] = ()
-    include: frozenset[Part] = frozenset(PARTS)
+    include: frozenset[Part] = DEFAULT_PARTS
     overlay_px: int | None = DEFAULT_OVERLAY_PX
     style: Style = "blend"
     colormap: Colormap = "inferno"
@@ -82,7 +84,7 @@ class ScreeningOptions:
 
 
 def parse_include(text: str | None) -> frozenset[Part]:
-    """Read a comma list of parts; None is all of them, an empty text none.
+    """Read a comma list of parts; None is the default ones, an empty text none.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def parse_include(text: str | None) -> frozenset[Part]:
         Naming the unknown part.
     """
     if text is None:
-        return frozenset(PARTS)
+        return DEFAULT_PARTS
     chosen: set[Part] = set()
     for name in (piece.strip() for piece in text.split(",") if piece.strip()):
         known = next((part for part in PARTS if part == name), None)

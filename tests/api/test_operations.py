@@ -268,11 +268,12 @@ def test_logs_hold_nothing_of_a_patient_a_file_or_a_query(client: TestClient, ca
     uid = str(dataset.SOPInstanceUID)
 
     client.post(
-        f"{PATH}?force=true&interest=covid19&SECRETQUERY=1",
+        f"{PATH}?force=true&interest=covid19",
         files={"image": ("SECRETFILE.dcm", dicom_bytes(dataset), "application/dicom")},
         headers={"User-Agent": "SECRETAGENT"},
     )
     client.post(PATH, files={"image": ("SECRETFILE.dcm", dicom_bytes(dataset), "application/dicom")})
+    client.post(f"{PATH}?SECRETQUERY=1", content=b"x", headers={"content-type": "image/png"})
     client.get("/v1/models/SECRETPATH")
     client.get("/SECRETPATH")
 
@@ -282,6 +283,7 @@ def test_logs_hold_nothing_of_a_patient_a_file_or_a_query(client: TestClient, ca
     assert [(line["method"], line["route"], line["status"]) for line in requests] == [
         ("POST", "/v1/screenings", 200),
         ("POST", "/v1/screenings", 422),
+        ("POST", "/v1/screenings", 400),
         ("GET", "/v1/models/{name}", 404),
         ("GET", "unmatched", 404),
     ]

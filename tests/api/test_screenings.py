@@ -158,7 +158,7 @@ def test_the_extent_is_the_padded_square_in_original_pixels(client: TestClient, 
 def test_pictures_have_the_asked_size_and_the_shape_of_the_film(
     client: TestClient, height: int, width: int, size: int | str
 ) -> None:
-    found = answer(client, png_bytes(chest_film(height, width)), overlay_size=size)
+    found = answer(client, png_bytes(chest_film(height, width)), overlay_size=size, include="overlays,film")
 
     longer = max(height, width) if size == "original" else min(int(size), max(height, width))
     expected = (round(width * longer / max(height, width)), round(height * longer / max(height, width)))
@@ -172,7 +172,7 @@ def test_pictures_have_the_asked_size_and_the_shape_of_the_film(
 def test_an_original_sized_film_picture_is_the_film(client: TestClient) -> None:
     film = chest_film(150, 130)
 
-    found = answer(client, png_bytes(film), overlay_size="original")
+    found = answer(client, png_bytes(film), overlay_size="original", include="film")
 
     np.testing.assert_array_equal(np.asarray(picture(found["film"])), film)
 
@@ -252,6 +252,12 @@ PARTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "ensemble": lambda found: found["ensemble"],
     "regions": lambda found: bool(found["divergence"]) and found["divergence"]["maps"][0]["regions"],
 }
+
+
+def test_without_include_all_parts_but_the_bare_film_are_given(client: TestClient, film_png: bytes) -> None:
+    found = answer(client, film_png)
+
+    assert {name for name, part in PARTS.items() if part(found)} == set(PARTS) - {"film"}
 
 
 @pytest.mark.parametrize("include", ["", *PARTS, "maps,overlays", " regions , ensemble ", ",".join(PARTS)])

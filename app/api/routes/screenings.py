@@ -4,10 +4,10 @@ import uuid
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
-from app.api.dependencies import ContextDep
+from app.api.dependencies import ContextDep, refuse_unknown_parameters
 from app.api.payload import screening_payload
 from app.api.responses import FastJSONResponse, problems
 from app.api.schemas import ScreeningDocument
@@ -44,6 +44,7 @@ _BODY = {
     response_model=ScreeningDocument,
     responses=problems(400, 404, 413, 415, 422, 503, 504),
     openapi_extra=_BODY,
+    dependencies=[Depends(refuse_unknown_parameters)],
 )
 async def create_screening(
     request: Request,
@@ -52,7 +53,9 @@ async def create_screening(
     overlap: Annotated[str | None, Query(description="Expert of the overlapping class", max_length=64)] = None,
     evidence: Annotated[Evidence, Query(description="The class's own weights, or minus the other row")] = "row",
     alpha: Annotated[list[float] | None, Query(description="Amplification, 0 < alpha <= 700; repeatable")] = None,
-    include: Annotated[str | None, Query(description="Comma list of maps, overlays, film, ensemble, regions")] = None,
+    include: Annotated[
+        str | None, Query(description="Comma list of maps, overlays, film, ensemble, regions; default all but film")
+    ] = None,
     overlay_size: Annotated[str | None, Query(description="Longer side in px, or original")] = None,
     style: Annotated[Style, Query(description="On the film, or transparent to lay over it")] = "blend",
     colormap: Annotated[Colormap, Query()] = "inferno",
@@ -66,10 +69,10 @@ async def create_screening(
             interest, overlap, evidence, tuple(alpha or ()), parse_include(include), parse_overlay_size(overlay_size),
             style, colormap, opacity, force, pretest_probability,
         )  # fmt: skip
-        content = await read_upload(request, context.max_upload_bytes)
-        future = context.screening.submit(content, options)
-        del content
-        screening = await answer_of(request, future, context.request_timeout_s)
+        async with context.uploads.place_for(request, context.max_upload_bytes):
+            content = await read_upload(request, context.max_upload_bytes, context.request_timeout_s)
+            future = context.screening.submit(content, options)
+            screening = await answer_of(request, future, context.request_timeout_s)
     except ScreeningError as error:
         context.metrics.screened(error.problem_code)
         raise

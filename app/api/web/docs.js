@@ -13,7 +13,7 @@ function words(schema) {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.type === "array") return `list of ${words(schema.items) || "values"}`;
   if (schema.format === "binary") return "file";
-  return schema.type ?? "any";
+  return (schema.type === "object" && schema.title) || schema.type || "any";
 }
 
 const table = (head, rows) => h("div", { class: "scroll" }, h("table", {},

@@ -27,7 +27,9 @@ def drawn(film: Film, options: ScreeningOptions) -> tuple[Pictures, FakeEncoder]
 
 @pytest.mark.parametrize("asked", [16, 100, None, 4096])
 def test_pictures_have_the_asked_size_and_never_more_than_the_film_s(asked: int | None) -> None:
-    pictures, encoder = drawn(chest_film(300, 150), ScreeningOptions(overlay_px=asked))
+    pictures, encoder = drawn(
+        chest_film(300, 150), ScreeningOptions(overlay_px=asked, include=frozenset({"overlays", "film"}))
+    )
 
     expected = {16: (8, 16), 100: (50, 100)}.get(asked or 0, (150, 300))
     assert [(p.width, p.height) for p in (pictures.film, *pictures.divergence) if p] == [expected, expected]
@@ -59,7 +61,7 @@ def test_a_heat_map_is_transparent_where_it_is_cold_and_has_no_film_in_it() -> N
 def test_a_16_bit_film_is_drawn_in_8_bits(style: Style) -> None:
     film = chest_film(100, 100, bits=16)
 
-    _, encoder = drawn(film, ScreeningOptions(style=style))
+    _, encoder = drawn(film, ScreeningOptions(style=style, include=frozenset({"overlays", "film"})))
 
     np.testing.assert_array_equal(encoder.greys[0], grey_levels(film, 100, 100))
     assert np.abs(encoder.greys[0].astype(int) - film / 257.0).max() <= 1

@@ -12,7 +12,7 @@ from app.domain.preprocessing import to_network_input
 from app.inference.catalogue import Catalogue, CatalogueFile
 from app.inference.expert import Network
 from app.inference.scheduling import WorkQueue
-from app.services.options import PARTS, ScreeningOptions, parse_include, parse_overlay_size
+from app.services.options import DEFAULT_PARTS, PARTS, ScreeningOptions, parse_include, parse_overlay_size
 from app.services.screening import Screening, ScreeningService
 from tests.fakes import PATIENCE_S, FakeDecoder, FakeEncoder, FakeNetwork, SolidNetwork, manifest
 from tests.phantoms import chest_film, radiograph
@@ -255,7 +255,8 @@ def test_an_alpha_out_of_range_is_refused_by_the_kernel_s_code(alpha: float) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"), [(None, set(PARTS)), ("", set()), ("maps", {"maps"}), (" maps , regions,,", {"maps", "regions"})]
+    ("text", "parts"),
+    [(None, set(DEFAULT_PARTS)), ("", set()), ("maps", {"maps"}), (" maps , regions,,", {"maps", "regions"})],
 )
 def test_include_is_a_comma_list(text: str | None, parts: set[str]) -> None:
     assert parse_include(text) == parts

@@ -54,10 +54,10 @@ def test_an_interval_agrees_with_the_one_that_copies_films() -> None:
     truth = (random.random(200) < 0.4).astype(np.float64)
     scores = truth + random.normal(0, 1, 200)
 
-    fast, slow = Sample(truth, scores, groups).auroc(), with_interval(truth, scores, groups)
+    fast, slow = Sample(truth, scores, groups).auroc(), with_interval(truth, scores, groups, rounds=300)
 
     assert fast.value == pytest.approx(slow.value)
-    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.02)
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.03)
 
 
 def test_unknown_and_refused_films_are_left_out() -> None:
@@ -74,6 +74,16 @@ def test_an_empty_class_is_undefined_and_one_patient_has_no_interval() -> None:
     assert sample.auroc().value is None
     assert sample.specificity(0.5).value is None
     assert (sample.sensitivity(0.5).value, sample.sensitivity(0.5).low) == (0.5, None)
+
+
+def test_five_of_five_is_not_certain() -> None:
+    sample = Sample(np.r_[np.ones(5), np.zeros(5)], np.arange(10.0)[::-1], np.arange(10).astype(str))
+
+    sensitivity, area = sample.sensitivity(5), sample.auroc()
+
+    assert (sensitivity.value, sensitivity.high) == (1, 1)
+    assert sensitivity.low == pytest.approx(0.566, abs=1e-3)  # Wilson 1927, n = 5
+    assert (area.value, area.low, area.high) == (1, None, None)
 
 
 def test_micro_sums_the_counts_and_macro_averages_the_labels() -> None:

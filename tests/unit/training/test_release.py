@@ -12,7 +12,7 @@ from tests.unit.training.conftest import Exported, random_run
 from training.__main__ import main
 from training.evaluate import Evaluation
 from training.export import Export, TrainedRun
-from training.onnx_graph import rebuild_network
+from training.onnx_graph import ExportError, rebuild_network
 from training.release import REPORT_FILE, ReleaseError, evaluate_artifact, release
 
 
@@ -57,9 +57,10 @@ def test_the_report_holds_every_subgroup_with_intervals(released: Artifact) -> N
     assert wanted <= set(rows)
     pooled = rows["pooled"].auroc
     assert pooled.value is not None
-    assert pooled.low is not None
-    assert pooled.high is not None
-    assert pooled.low <= pooled.value <= pooled.high
+    if 0 < pooled.value < 1:
+        assert pooled.low is not None
+        assert pooled.high is not None
+        assert pooled.low <= pooled.value <= pooled.high
     assert rows["source kids"].auroc.value is None
     assert rows["source kids"].points[0].specificity.value is not None
 
@@ -136,17 +137,30 @@ def test_a_member_is_evaluated_label_by_label(
     assert set(report.averages.labels) == evaluated
     assert report.averages.micro["f1"].value is not None
     assert artifact.manifest.evaluation["test_reads"] == []
-    assert "No film of this part states the label" in (artifact.directory / CARD_FILE).read_text()
+    card = (artifact.directory / CARD_FILE).read_text()
+    assert "These are validation films" in card
+    assert "| Bacterial | 0 | n/a |" in card
 
 
-def test_a_failed_release_leaves_nothing_behind(trained: Path, phantom_manifest: Path, tmp_path: Path) -> None:
-    phantom_copy = tmp_path / "broken.csv"
-    phantom_copy.write_text(phantom_manifest.read_text().splitlines()[0] + "\n")
+def test_a_failed_release_leaves_nothing_behind(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails_half_way(_: TrainedRun, directory: Path, __: object) -> Export:
+        (directory / MODEL_FILE).write_bytes(b"half a model")
+        raise ExportError("cam of the ONNX graph is off")
 
-    with pytest.raises(ReleaseError, match="no film of part val"):
-        release(trained, "covid19", "1.0.0", tmp_path / "models", [phantom_copy], "val")
+    monkeypatch.setattr("training.release.export_network", fails_half_way)
+
+    with pytest.raises(ExportError, match="is off"):
+        release(trained, "covid19", "1.0.0", tmp_path / "models")
 
     assert list((tmp_path / "models").glob("*/*")) == []
+
+
+def test_a_part_without_films_is_not_evaluated(trained: Path, phantom_manifest: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text(phantom_manifest.read_text().splitlines()[0] + "\n")
+
+    with pytest.raises(ReleaseError, match="no film of part val"):
+        release(trained, "covid19", "1.0.0", tmp_path / "models", [empty], "val")
 
 
 def test_a_verb_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
