@@ -44,16 +44,16 @@ def _manifest_key(manifest: Path) -> str:
 
 def code_commit() -> str:
     """Commit of the code that runs, ``-dirty`` where the tree has changes; ``unknown`` outside a repository."""
-    here = Path(__file__).resolve().parent
+    root = Path(__file__).resolve().parent.parent
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here), *arguments]  # fixed words, nothing from outside
+        command = ["git", "-C", str(root), *arguments]  # fixed words, nothing from outside
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)  # noqa: S603
         return done.stdout.strip()
 
     try:
         commit = git("rev-parse", "HEAD")
-        return f"{commit}-dirty" if git("status", "--porcelain", "--", "training", "app", ":!models") else commit
+        return f"{commit}-dirty" if git("status", "--porcelain", "--", "training", "app") else commit
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

@@ -29,7 +29,7 @@ def _reason(**elements: Any) -> RefusalReason | None:
         ({"PresentationIntentType": "FOR PROCESSING"}, RefusalReason.FOR_PROCESSING),
     ],
 )
-def test_an_overridden_refusal_gives_the_film_with_a_flag(elements: dict[str, str], reason: RefusalReason) -> None:
+def test_an_overridden_refusal_gives_the_film_with_a_flag(elements: dict[str, Any], reason: RefusalReason) -> None:
     content = file_bytes(chest(film(), **elements))
 
     radiograph = FilmDecoder().decode(content, tolerate_refusals=True)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from training.evaluate import Evaluation
 from training.export import Export, TrainedRun
 from training.onnx_graph import ExportError, rebuild_network
 from training.release import REPORT_FILE, ReleaseError, evaluate_artifact, release
+from training.released_manifest import code_commit
 
 
 def _report(artifact: Artifact) -> Evaluation:
@@ -168,3 +170,16 @@ def test_a_verb_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixtur
 
     assert code == 1
     assert "run.json is missing" in capsys.readouterr().err
+
+
+def test_a_changed_tree_is_called_dirty(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def git(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, "abc\n" if "rev-parse" in command else " M training/card.py\n")
+
+    monkeypatch.setattr("training.released_manifest.subprocess.run", git)
+
+    assert code_commit() == "abc-dirty"
+    assert all((Path(command[2]) / "training" / "released_manifest.py").is_file() for command in asked)
