@@ -41,15 +41,13 @@ def palette_with_opacity(colormap: Colormap, opacity: float) -> NDArray[np.uint8
 
 
 @lru_cache(maxsize=16)
-def _blend_table(colormap: Colormap, opacity: float) -> NDArray[np.uint32]:
-    """Packed colour of every (heat level, grey level), index ``heat * 256 + grey``."""
+def _blend_table(colormap: Colormap, opacity: float) -> NDArray[np.uint8]:
+    """Colour ``(65536, 3)`` of every (heat level, grey level), row ``heat * 256 + grey``."""
     palette = palette_with_opacity(colormap, opacity).astype(np.float64)
     weight = palette[:, 3] / 255.0
     grey = np.arange(256, dtype=np.float64)
     mixed = (1.0 - weight)[:, None, None] * grey[None, :, None] + weight[:, None, None] * palette[:, None, :3]
-    levels = np.zeros((256, 256, 4), np.uint8)
-    levels[..., :3] = np.rint(mixed)
-    table = levels.reshape(-1, 4).view(np.uint32).ravel()
+    table: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8).reshape(-1, 3)
     table.setflags(write=False)
     return table
 
@@ -112,8 +110,8 @@ def blend(
     if grey.shape != heat.shape:
         raise ValueError(f"film of {grey.shape} under a heat map of {heat.shape}")
     index = heat_levels(heat).astype(np.uint16) << np.uint16(8) | grey
-    packed = np.take(_blend_table(colormap, _checked_opacity(opacity)), index)
-    return packed.view(np.uint8).reshape(*grey.shape, 4)[..., :3]
+    coloured: RgbImage = np.take(_blend_table(colormap, _checked_opacity(opacity)), index, axis=0)
+    return coloured
 
 
 def legend_bar(colormap: Colormap, opacity: float, length_px: int, thickness_px: int) -> RgbImage:

@@ -1,6 +1,7 @@
 """Processor milliseconds of one full screening, stage by stage."""
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -66,8 +67,10 @@ def test_full_screening_of_a_megapixel_jpeg_by_stage(shipped_models: Path, megap
 
 def _http_cpu_ms(models: Path, film: bytes) -> float:
     """Processor milliseconds of one request in a real service."""
-    with running_service(models, workers=1) as service:
-        connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+    with (
+        running_service(models, workers=1) as service,
+        closing(HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection,
+    ):
 
         def ask() -> None:
             connection.request("POST", "/v1/screenings", film, {"Content-Type": "image/jpeg"})
