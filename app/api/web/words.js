@@ -29,7 +29,16 @@ const FLAGS = {
   overflow_float64: ["note", "The largest K is too large to write as a number; only ln K is reported. The map is unaffected."],
   converted_from_colour: ["note", "The file was in colour and was converted to grey."],
   voi_window_missing: ["note", "The DICOM file names no display window; the full range of its pixel values was used."],
-  several_voi_windows: ["note", "The DICOM file names several display windows; the first was used."],
+  voi_window_invalid: ["caution", "The DICOM file's display window is not valid; the full range of its pixel values was used."],
+  several_voi_alternatives: ["note", "The DICOM file names several display windows; the first was used."],
+  rescale_invalid: ["caution", "The DICOM file's rescaling is not valid; the stored values were used."],
+  padding_blackened: ["note", "Padding around the film, as the file names it, was set to black."],
+  alpha_composited: ["note", "The file had transparent parts; they were laid over black."],
+  jpeg_irregular: ["caution", "The JPEG file has irregularities, but could be read."],
+  file_meta_missing: ["note", "The DICOM file lacks its file header; it was read all the same."],
+  decubitus_view: ["caution", "The film was taken lying on the side (decubitus); the networks have learnt upright and supine films."],
+  modality_contradicts_object: ["caution", "The DICOM header names another modality than a radiograph; the pixels decide."],
+  modality: ["warning", "The file says it is not a radiograph."],
   low_resolution: ["caution", "The film has few pixels; fine detail cannot be judged."],
   child_above_parent: ["note", "A finding scored higher than the group it belongs to; it was lowered to the group's probability."],
   forced: ["warning", "Answered although the input check refused this image. The numbers may mean nothing."],
@@ -39,17 +48,24 @@ const FLAGS = {
   for_processing: ["warning", "The pixels are raw detector data (FOR PROCESSING), not prepared for viewing."],
   too_small: ["warning", "The image is smaller than the networks' input."],
   burned_in_annotation: ["caution", "The film carries annotations in its pixels, which networks may react to."],
-  lossy_compression: ["note", "The film was compressed with loss."],
   orientation_applied: ["note", "The file's orientation mark was applied."],
   page_and_service_disagree: ["warning", "The page and the service compute different divergences. Do not rely on this map; tell whoever runs the service."],
-  missing_preamble: ["note", "The DICOM file lacks its preamble; it was read all the same."],
 };
 
-/** {level: "note"|"caution"|"warning", text} of a flag; `forced:CODE` and unknown flags are shown for what they are. */
+/**
+ * {level: "note"|"caution"|"warning", text} of a flag. `overridden:REASON` is the words of the reason,
+ * `child_above_parent:LABEL` names the label; unknown flags are shown for what they are.
+ */
 export function flagWords(flag) {
-  const known = FLAGS[flag] ?? FLAGS[String(flag).replace(/^(forced|refused)[:_]/, "")];
-  if (known) return { level: known[0], text: known[1], known: true };
-  return { level: "note", text: String(flag), known: false };
+  const text = String(flag);
+  if (FLAGS[text]) return { level: FLAGS[text][0], text: FLAGS[text][1], known: true };
+  const [kind, subject] = text.split(":", 2);
+  if (kind === "child_above_parent" && subject) {
+    const words = `${className(subject)} scored higher than the group it belongs to; it was lowered to the group's probability.`;
+    return { level: FLAGS[kind][0], text: words, known: true };
+  }
+  if (kind === "overridden" && FLAGS[subject]) return { level: "warning", text: FLAGS[subject][1], known: true };
+  return { level: "note", text, known: false };
 }
 
 const PROBLEMS = {
@@ -67,6 +83,7 @@ const PROBLEMS = {
   too_large: ["The file is too large.", "It exceeds the limit of this service. Export the film alone, without the rest of the study."],
   overloaded: ["The service is busy.", "All its places are taken. The film was not examined; try again in a moment."],
   deadline_exceeded: ["The answer took too long.", "The service may be busy. Try again in a moment."],
+  invalid_request: ["The request was not understood.", "One of the settings is out of range; the technical detail names it."],
   model_not_found: ["The chosen pair of classes is not available.", "Choose another class of interest or overlapping class."],
   not_ready: ["The service is still starting.", "Its models are being verified. Try again in a moment."],
   artifact_invalid: ["A model of this service failed its verification.", "Tell whoever runs the service; no film is examined with it."],

@@ -1,0 +1,32 @@
+"""The page has words for every flag and every problem the service can send."""
+
+import re
+from pathlib import Path
+
+from app.api.problems import STATUS_OF
+from app.codecs.reading_flags import ReadingFlag
+from app.domain.errors import DivergenceError, ImageRefusedError, RefusalReason
+
+WORDS = Path("app/api/web/words.js").read_text(encoding="utf-8")
+DOMAIN_FLAGS = {
+    "no_positive_evidence", "x:no_positive_evidence", "x':no_positive_evidence", "flat_heat_map", "low_contrast_map",
+    "would_overflow_float16", "would_overflow_float32", "overflow_float64", "low_resolution", "forced",
+    "child_above_parent",
+}  # fmt: skip
+
+
+def keys(table: str) -> set[str]:
+    body = re.search(rf"const {table} = \{{(.*?)\n\}};", WORDS, re.S)
+    assert body is not None
+    return {quoted or plain for quoted, plain in re.findall(r'^  (?:"([^"]+)"|(\w+)): \[', body[1], re.M)}
+
+
+def test_every_flag_has_words() -> None:
+    assert {*map(str, ReadingFlag), *DOMAIN_FLAGS} - keys("FLAGS") == set()
+
+
+def test_every_problem_has_words() -> None:
+    codes = {kind.code for kind in STATUS_OF if kind not in (ImageRefusedError, DivergenceError)}
+    codes |= {str(reason) for reason in RefusalReason}
+
+    assert codes - {"artifact_invalid"} - keys("PROBLEMS") == set()
