@@ -95,6 +95,25 @@ def positive_share(activation_map: ActivationMap) -> FloatMap:
     return rectified / peak if peak > 0.0 else rectified
 
 
+def peak_is_on_film(values: ActivationMap, extent: Rectangle, film_height: int, film_width: int) -> bool:
+    """Say whether the centre of a map's strongest cell lies on the film, not in the padding around it.
+
+    Parameters
+    ----------
+    values
+        ``(h, w)`` on the native grid.
+    extent
+        The rectangle of the film, in its pixels, that the grid covers.
+    film_height, film_width
+        The film's size in pixels.
+    """
+    row, column = divmod(int(values.argmax()), values.shape[1])
+    x0, y0, x1, y1 = extent
+    x = x0 + (column + 0.5) * (x1 - x0) / values.shape[1]
+    y = y0 + (row + 0.5) * (y1 - y0) / values.shape[0]
+    return bool(0.0 <= x <= film_width and 0.0 <= y <= film_height)
+
+
 @lru_cache(maxsize=512)
 def _axis_weights(cells: int, low: float, high: float, film_px: float, samples: int) -> GrayImage:
     """Half-pixel bilinear weights ``(samples, cells)`` of one axis.

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.domain.activation_map import evidence_contrast, lay_over_film
+from app.domain.activation_map import evidence_contrast, lay_over_film, peak_is_on_film
 from app.domain.arrays import FloatMap, NetworkInput
 from app.domain.directed_divergence import directed_divergences
 from app.domain.ensemble import EnsembleResult, combine
@@ -28,6 +28,8 @@ from app.services.rendering import Pictures, render
 
 _REGION_GRID_PX = 256
 _LOW_RESOLUTION_PX = 256
+PEAK_OUTSIDE_FILM = "peak_outside_film"
+"""Flag of a map whose strongest cell lies in the padding around the film."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class ScreeningService:
             operating_point=point,
             activation_map=evidence,
             extent=placement.extent,
-            flags=("no_positive_evidence",) if evidence is not None and float(evidence.max()) <= 0.0 else (),
+            flags=() if evidence is None else _map_flags(evidence, placement),
             post_test_probability=post_test_probability(pretest, point, decision) if pretest is not None else None,
         )
 
@@ -227,6 +229,13 @@ def _evidence(outputs: NetworkOutputs, options: ScreeningOptions) -> FloatMap | 
     return evidence
 
 
+def _map_flags(evidence: FloatMap, placement: Placement) -> tuple[str, ...]:
+    if float(evidence.max()) <= 0.0:
+        return ("no_positive_evidence",)
+    on_film = peak_is_on_film(evidence, placement.extent, placement.film_height, placement.film_width)
+    return () if on_film else (PEAK_OUTSIDE_FILM,)
+
+
 def _contrast(
     film: Radiograph, interest: ExpertFinding, overlap: ExpertFinding, alphas: tuple[float, ...], *, regions: bool
 ) -> DivergenceFinding:
@@ -238,7 +247,12 @@ def _contrast(
             DivergenceReason.SHAPE_MISMATCH,
             f"{interest.name} sees the rectangle {interest.extent} of the film, {overlap.name} {overlap.extent}",
         )
-    maps = directed_divergences(interest.activation_map, overlap.activation_map, alphas)
+    maps = tuple(
+        each
+        if peak_is_on_film(each.log_k, interest.extent, film.height, film.width)
+        else replace(each, flags=(*each.flags, PEAK_OUTSIDE_FILM))
+        for each in directed_divergences(interest.activation_map, overlap.activation_map, alphas)
+    )
     used_as_intended, reason = intended_use(interest, overlap)
     found = tuple(_regions(film, each.display, interest) for each in maps) if regions else ()
     return DivergenceFinding(interest.name, overlap.name, used_as_intended, reason, maps, interest.extent, found)

@@ -424,7 +424,9 @@ def test_the_high_end_of_the_legend_is_the_colour_of_the_hottest_cell(opened: Pa
     row, column = np.unravel_index(log_k.argmax(), log_k.shape)
     x = (x0 + (column + 0.5) * (x1 - x0) / log_k.shape[1]) * film.shape[1] / 600
     y = (y0 + (row + 0.5) * (y1 - y0) / log_k.shape[0]) * film.shape[0] / 800
-    hottest = film[min(max(int(y), 0), film.shape[0] - 1), min(max(int(x), 0), film.shape[1] - 1)].astype(int)
+    if not (0 <= x < film.shape[1] and 0 <= y < film.shape[0]):
+        pytest.skip("the hottest cell lies in this film's padding")
+    hottest = film[int(y), int(x)].astype(int)
     assert np.abs(hottest - bar[-1]).sum() < np.abs(hottest - bar[0]).sum()
     assert np.abs(hottest - bar[-1]).max() <= 12
     expect(opened.locator(".panel[data-kind=divergence] .high")).to_contain_text(

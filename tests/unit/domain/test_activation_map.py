@@ -8,7 +8,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.domain.activation_map import class_activation_maps, evidence_contrast, lay_over_film, positive_share
+from app.domain.activation_map import (
+    class_activation_maps,
+    evidence_contrast,
+    lay_over_film,
+    peak_is_on_film,
+    positive_share,
+)
 from app.domain.directed_divergence import directed_divergence
 from app.domain.preprocessing import InputSpecification, Rectangle, to_network_input
 from tests.phantoms import radiograph, square_film
@@ -282,3 +288,11 @@ def test_the_heats_centroid_is_the_squares_centroid_on_a_film_of_any_shape(heigh
     cell_px = max(height, width) / 28
     assert abs(x - (x0 + side / 2)) < 0.15 * cell_px + 0.5
     assert abs(y - (y0 + side / 2)) < 0.15 * cell_px + 0.5
+
+
+@pytest.mark.parametrize(("column", "on_film"), [(0, False), (1, True), (2, True), (3, False)])
+def test_a_peak_in_the_padding_beside_a_film_is_not_on_it(column: int, on_film: bool) -> None:
+    values = np.zeros((4, 4))
+    values[1, column] = 1.0
+
+    assert peak_is_on_film(values, (-100.0, 0.0, 300.0, 400.0), film_height=400, film_width=200) is on_film

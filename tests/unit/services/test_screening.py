@@ -276,3 +276,18 @@ def test_an_overlay_size_is_pixels_or_original(text: str | None, size: int | Non
 def test_another_overlay_size_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="overlay_size"):
         parse_overlay_size(text)
+
+
+@pytest.mark.parametrize(("height", "width", "on_film"), [(320, 320, True), (80, 320, False), (320, 80, False)])
+def test_a_map_whose_peak_lies_in_the_padding_says_so(height: int, width: int, on_film: bool) -> None:
+    bench = Bench(
+        solid("covid19", cam=RISING),
+        solid("pneumonia", cam=FALLING),
+        decoder=FakeDecoder(radiograph(chest_film(height, width))),
+    )
+
+    result = bench.screen(include=frozenset({"maps"})).result
+
+    assert ("peak_outside_film" in result.experts["covid19"].flags) is not on_film
+    assert result.divergence is not None
+    assert ("peak_outside_film" in result.divergence.maps[0].flags) is not on_film
