@@ -4,16 +4,14 @@ One affine map does crop, stretch, rotation, shift and resizing at once. Films a
 heart.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Ranges of the random changes; zeros switch a change off.
+class Augmentation(BaseModel):
+    """Ranges of the random changes; zeros switch a change off. Part of a recipe.
 
     Attributes
     ----------
@@ -37,15 +35,17 @@ class Augmentation:
         Probability that a rectangle is greyed out.
     """
 
-    crop: float = 0.0
-    aspect: float = 0.0
-    rotation_deg: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    gamma: float = 0.0
-    brightness: float = 0.0
-    noise: float = 0.0
-    erase: float = 0.0
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    crop: float = Field(default=0.0, ge=0, lt=0.5)
+    aspect: float = Field(default=0.0, ge=0)
+    rotation_deg: float = Field(default=0.0, ge=0)
+    scale: float = Field(default=0.0, ge=0)
+    shift: float = Field(default=0.0, ge=0)
+    gamma: float = Field(default=0.0, ge=0)
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    noise: float = Field(default=0.0, ge=0, le=1)
+    erase: float = Field(default=0.0, ge=0, le=1)
 
 
 def _window(film: NDArray[np.uint8], crop: float, random: np.random.Generator) -> tuple[int, int, int, int]:

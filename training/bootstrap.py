@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics import Estimate
+from app.domain.discrimination import Estimate
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.calibration import Calibration, sigmoid
+from app.domain.discrimination import Estimate
 from app.inference.manifest import CalibrationEntry, OperatingPointEntry
 from training.bootstrap import Sample
 from training.datasets import Film
-from training.metrics import Estimate
 
 Values = NDArray[np.float64]
 TARGET_SENSITIVITIES: Final = (0.90, 0.95)

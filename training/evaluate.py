@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from app.domain.discrimination import Estimate
 from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.inference.manifest import Manifest
 from training.averages import Averages, Scored, averages_of
 from training.bootstrap import Sample
 from training.calibrate import calibrated, paediatric_sources
 from training.datasets import Film
-from training.metrics import Estimate
 
 Values = NDArray[np.float64]
 Part = Literal["val", "test"]

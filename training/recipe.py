@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.preprocessing import IntensityRule
+from training.augmentation import Augmentation
 
 
 class _Part(BaseModel):
@@ -19,20 +20,6 @@ class Stage(_Part):
 
     epochs: int = Field(gt=0)
     size_px: int = Field(ge=32)
-
-
-class AugmentationSettings(_Part):
-    """See `training.augmentation.Augmentation`."""
-
-    crop: float = 0.0
-    aspect: float = 0.0
-    rotation_deg: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    gamma: float = 0.0
-    brightness: float = 0.0
-    noise: float = 0.0
-    erase: float = 0.0
 
 
 class Optimiser(_Part):
@@ -83,7 +70,7 @@ class Recipe(_Part):
     balance: float = Field(default=0.0, ge=0, le=1)
     select_by: Literal["within-source-auroc", "auroc", "accuracy"] = "auroc"
     average_decay: float = Field(default=0.0, ge=0, lt=1)
-    augmentation: AugmentationSettings = AugmentationSettings()
+    augmentation: Augmentation = Augmentation()
     mixed_precision: bool = True
     initial_weights: Literal["scratch", "imagenet"] | str = "scratch"
     antisymmetric_head: bool = True

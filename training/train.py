@@ -18,11 +18,11 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from app.domain.discrimination import auroc
 from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.domain.preprocessing import InputSpecification
-from training.augmentation import Augmentation, augmented
+from training.augmentation import augmented
 from training.datasets import Film, load_inputs, load_training_films, manifest_sha256, read_manifest
-from training.metrics import auroc
 from training.networks import EXPERT_OUTPUTS, build_network, initialise, zero_head
 from training.recipe import Recipe
 from training.splits import check_groups
@@ -257,7 +257,7 @@ class Run:
         else:
             chance = drawing_weights(self.films.train, self.targets, self.recipe)
             drawn = random.choice(len(cached), self.draws, p=chance)
-        settings = Augmentation(**self.recipe.augmentation.model_dump())
+        settings = self.recipe.augmentation
 
         def one(index: int, seed: int) -> NDArray[np.float32]:
             return augmented(

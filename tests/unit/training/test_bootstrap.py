@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
+from app.domain.discrimination import with_interval
 from training.averages import METRICS, Scored, averages_of
 from training.bootstrap import Sample, patient_weights, weighted_auroc
-from training.metrics import with_interval
 
 _ONES = np.ones((1, 12))
 
