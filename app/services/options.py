@@ -8,7 +8,7 @@ from app.domain.errors import InvalidRequestError
 from app.domain.overlay import COLORMAPS, DEFAULT_OPACITY, Colormap
 
 Part: TypeAlias = Literal["maps", "overlays", "film", "ensemble", "regions"]
-Evidence: TypeAlias = Literal["row", "contrast"]
+Evidence: TypeAlias = Literal["row", "contrast", "predicted"]
 Style: TypeAlias = Literal["blend", "heatmap"]
 
 PARTS: Final[tuple[Part, ...]] = ("maps", "overlays", "film", "ensemble", "regions")
@@ -28,7 +28,8 @@ class ScreeningOptions:
     interest, overlap
         Experts; None takes the shipped pair's.
     evidence
-        ``row``: the class's own weights (papers/1, eq. 1); ``contrast``: minus the out-of-class row.
+        ``row``: the class's own weights (papers/1, eq. 1); ``contrast``: minus the out-of-class row;
+        ``predicted``: the weights of whichever class has the larger logit (the paper's other reading).
     alphas
         Amplifications; empty takes the pair's default.
     include

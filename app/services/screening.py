@@ -28,6 +28,8 @@ from app.services.rendering import Pictures, render
 
 _REGION_GRID_PX = 256
 _LOW_RESOLUTION_PX = 256
+OUT_OF_CLASS_MAP = "out_of_class_map"
+"""Flag of a map that shows what speaks against the expert's class, as the predicted class was asked for."""
 PEAK_OUTSIDE_FILM = "peak_outside_film"
 """Flag of a map whose strongest cell lies in the padding around the film."""
 
@@ -177,6 +179,7 @@ class ScreeningService:
         point = manifest.operating_point_of(target)
         decision = point.decide(probability)
         evidence = _evidence(outputs, options)
+        out_of_class = (OUT_OF_CLASS_MAP,) if _shows_out_of_class(outputs, options) else ()
         pretest = options.pretest_probability if manifest.name == interest else None
         return ExpertFinding(
             name=manifest.name,
@@ -187,7 +190,7 @@ class ScreeningService:
             operating_point=point,
             activation_map=evidence,
             extent=placement.extent,
-            flags=() if evidence is None else _map_flags(evidence, placement),
+            flags=() if evidence is None else _map_flags(evidence, placement) + out_of_class,
             post_test_probability=post_test_probability(pretest, point, decision) if pretest is not None else None,
         )
 
@@ -224,9 +227,16 @@ def identity(network: Network) -> ModelIdentity:
 def _evidence(outputs: NetworkOutputs, options: ScreeningOptions) -> FloatMap | None:
     if outputs.cam is None:
         return None
-    chosen = outputs.cam[0, 1] if options.evidence == "row" else evidence_contrast(outputs.cam)[0]
+    if options.evidence == "contrast":
+        chosen = evidence_contrast(outputs.cam)[0]
+    else:
+        chosen = outputs.cam[0, 0 if _shows_out_of_class(outputs, options) else 1]
     evidence: FloatMap = chosen.astype(np.float64)
     return evidence
+
+
+def _shows_out_of_class(outputs: NetworkOutputs, options: ScreeningOptions) -> bool:
+    return options.evidence == "predicted" and bool(outputs.logits[0, 0] > outputs.logits[0, 1])
 
 
 def _map_flags(evidence: FloatMap, placement: Placement) -> tuple[str, ...]:

@@ -51,7 +51,9 @@ async def create_screening(
     context: ContextDep,
     interest: Annotated[str | None, Query(description="Expert of the class of interest", max_length=64)] = None,
     overlap: Annotated[str | None, Query(description="Expert of the overlapping class", max_length=64)] = None,
-    evidence: Annotated[Evidence, Query(description="The class's own weights, or minus the other row")] = "row",
+    evidence: Annotated[
+        Evidence, Query(description="Row of the class, minus the other row, or predicted class")
+    ] = "row",
     alpha: Annotated[list[float] | None, Query(description="Amplification, 0 < alpha <= 700; repeatable")] = None,
     include: Annotated[
         str | None, Query(description="Comma list of maps, overlays, film, ensemble, regions; default all but film")

@@ -24,6 +24,7 @@ const FLAGS = {
   "x':no_positive_evidence": ["caution", "The map of the overlapping class has no cell in favour of its class; it counts as zero everywhere."],
   flat_heat_map: ["caution", "The two maps agree everywhere, so the directed divergence is flat and shows nothing."],
   peak_outside_film: ["warning", "The strongest cell of this map lies in the padding around the film: the network reacts to the border, not to anything on the film."],
+  out_of_class_map: ["caution", "This map shows what speaks against the expert's class, because the map of the predicted class was asked for."],
   low_contrast_map: ["caution", "The differences in this map are very small (range of ln K below 0.1). Its colours may show noise."],
   would_overflow_float16: ["note", "The largest K is beyond half precision. Discern computes in double precision; the map is unaffected."],
   would_overflow_float32: ["note", "The largest K is beyond single precision. Discern computes in double precision; the map is unaffected."],

@@ -291,3 +291,16 @@ def test_a_map_whose_peak_lies_in_the_padding_says_so(height: int, width: int, o
     assert ("peak_outside_film" in result.experts["covid19"].flags) is not on_film
     assert result.divergence is not None
     assert ("peak_outside_film" in result.divergence.maps[0].flags) is not on_film
+
+
+@pytest.mark.parametrize("margin", [2.0, -2.0])
+def test_the_predicted_class_s_map_is_that_of_the_larger_logit(margin: float) -> None:
+    bench = Bench(solid("covid19", margin, RISING), solid("pneumonia", 1.0, FALLING))
+
+    row = bench.screen(include=frozenset({"maps"})).result.experts["covid19"]
+    predicted = bench.screen(include=frozenset({"maps"}), evidence="predicted").result.experts["covid19"]
+
+    assert row.activation_map is not None
+    assert predicted.activation_map is not None
+    assert np.array_equal(row.activation_map, predicted.activation_map) is (margin > 0)
+    assert ("out_of_class_map" in predicted.flags) is (margin < 0)
