@@ -18,9 +18,15 @@ class FastJSONResponse(JSONResponse):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:  # Any: FastAPI's responses argument
-    """Describe the problem documents a route may answer with."""
+    """Describe the problem documents a route may answer with.
+
+    ``4XX`` stands for any other, and keeps FastAPI from promising its own 422 for a bad parameter: that is 400 here.
+    """
     content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}  # a `model` would be promised as application/json
-    return {status: {"content": content, "description": _WORDS[status]} for status in statuses}
+    named: dict[int | str, dict[str, Any]] = {
+        status: {"content": content, "description": _WORDS[status]} for status in statuses
+    }
+    return named | {"4XX": {"content": content, "description": "Any other problem with the request"}}
 
 
 _WORDS: Final = {

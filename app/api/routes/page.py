@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from app.api.responses import FastJSONResponse
+from app.api.responses import FastJSONResponse, problems
 
 router = APIRouter(tags=["page"])
 
@@ -52,7 +52,12 @@ async def docs() -> FileResponse:
     return FileResponse(web_directory() / "docs.html", headers={"Cache-Control": "no-cache"})
 
 
-@router.get("/v1/example", summary="A film to try, where one is installed", response_class=Response)
+@router.get(
+    "/v1/example",
+    summary="A film to try, where one is installed",
+    response_class=Response,
+    responses=problems(404),
+)
 async def example(describe: Annotated[bool, Query(description="Only say what it is")] = False) -> Response:
     """Return a redistributable chest film, or its description; 404 where the extra ``example`` is not installed."""
     path = await run_in_threadpool(_example_path)
