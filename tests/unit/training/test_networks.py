@@ -44,7 +44,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
 
 def test_every_shipped_recipe_loads_and_an_unknown_one_says_which_there_are() -> None:
     assert [load_recipe(name).epochs > 0 for name in recipe_names()] == [True] * len(recipe_names())
-    with pytest.raises(FileNotFoundError, match="default, member, paper"):
+    with pytest.raises(FileNotFoundError, match="default, member, member-adults, paper"):
         load_recipe("magic")
 
 
