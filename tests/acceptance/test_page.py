@@ -625,7 +625,7 @@ def test_a_divergence_that_differs_from_the_service_is_called_out(opened: Page) 
 
     screened(opened, lambda: choose(opened, film_png(400, 500)))
 
-    expect(opened.locator("#notes .warning")).to_contain_text("Do not rely on this map")
+    expect(opened.locator("#notes .warning").filter(has_text="Do not rely on this map")).to_have_count(1)
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
