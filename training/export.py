@@ -21,7 +21,7 @@ from training.bootstrap import weighted_auroc
 from training.datasets import Film
 from training.networks import EXPERT_OUTPUTS, ExplainedNetwork, build_network
 from training.onnx_graph import ExportError, is_stored_in_half, store_in_half, to_onnx
-from training.onnx_session import OnnxNetwork, Outputs, raw_scores, serving_batches, serving_input
+from training.onnx_session import ExportedNetwork, Outputs, raw_scores, serving_batches, serving_input
 from training.phantoms import radiograph_phantom
 from training.recipe import Recipe
 from training.train import targets_of
@@ -187,7 +187,9 @@ def precision_gate(run: TrainedRun, rounded: nn.Module, val: Sequence[Film]) -> 
     return PrecisionEntry(storage="fp16" if passed else "fp32", gates=gates)
 
 
-def parity_errors(session: OnnxNetwork, network: nn.Module, val: Sequence[Film], run: TrainedRun) -> dict[str, float]:
+def parity_errors(
+    session: ExportedNetwork, network: nn.Module, val: Sequence[Film], run: TrainedRun
+) -> dict[str, float]:
     """Compare ONNX Runtime with PyTorch, and the maps with the logits, on phantoms and some validation films.
 
     Returns
@@ -267,7 +269,7 @@ def export_network(run: TrainedRun, directory: Path, val: Sequence[Film] = ()) -
     model = to_onnx(network, run.recipe.architecture, run.recipe.size_px)
     path = directory / MODEL_FILE
     onnx.save(store_in_half(model) if halved else model, path)
-    session = OnnxNetwork(path)
+    session = ExportedNetwork(path)
     parity = parity_errors(session, network, val, run)
     films = phantom_inputs(run.specification)
     golden = session.outputs(films)

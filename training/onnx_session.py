@@ -27,7 +27,7 @@ class Outputs:
     cam: NDArray[np.float32]
 
 
-class OnnxNetwork:
+class ExportedNetwork:
     """One ``model.onnx`` in a session."""
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +86,7 @@ def raw_scores(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
 
 
 def score_films(
-    network: OnnxNetwork, films: Sequence[Film], specification: InputSpecification, kind: str
+    network: ExportedNetwork, films: Sequence[Film], specification: InputSpecification, kind: str
 ) -> NDArray[np.float64]:
     """Score films through an exported network.
 

@@ -24,7 +24,7 @@ from training.card import model_card
 from training.datasets import Film
 from training.evaluate import Evaluation, Part, evaluate, scored_labels, summary
 from training.export import TrainedRun, export_network, load_run
-from training.onnx_session import OnnxNetwork, score_films
+from training.onnx_session import ExportedNetwork, score_films
 from training.released_manifest import Data, build_manifest, code_commit, read_data
 
 REPORT_FILE: Final = "report.json"
@@ -69,7 +69,7 @@ def calibrate_on(run: TrainedRun, model: Path, val: Sequence[Film]) -> dict[str,
     """Calibrate every label on validation, through the exported network."""
     if not val:
         return {label: uncalibrated("no validation films were given") for label in run.labels}
-    scores = score_films(OnnxNetwork(model), val, run.specification, run.recipe.kind)
+    scores = score_films(ExportedNetwork(model), val, run.specification, run.recipe.kind)
     truths = np.array([film.targets for film in val], np.float64)
     return {
         label: calibrate_label(val, truths[:, ENSEMBLE_LABELS.index(label)], scores[:, column])
@@ -177,7 +177,9 @@ def evaluate_model(manifest: Manifest, model: Path, data: Data, part: Part) -> E
         If the part holds no film.
     """
     films = require_films(data, part)
-    scores: NDArray[np.float64] = score_films(OnnxNetwork(model), films, manifest.input.specification(), manifest.kind)
+    scores: NDArray[np.float64] = score_films(
+        ExportedNetwork(model), films, manifest.input.specification(), manifest.kind
+    )
     if scores.shape[1] != len(scored_labels(manifest)):
         raise ReleaseError(
             f"the network gives {scores.shape[1]} scores, the manifest names {len(scored_labels(manifest))}"

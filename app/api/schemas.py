@@ -76,7 +76,10 @@ class MapDocument(_Document):
 
 
 class ExpertDocument(_Document):
-    """One expert's answer."""
+    """One expert's answer; ``logit`` is the calibrated margin of in-class over out-of-class.
+
+    ``probability`` is its logistic. A class's own logit, which its map's mean plus bias gives, is not calibrated.
+    """
 
     title: str
     logit: float

@@ -841,3 +841,21 @@ def test_only_viewing_preferences_are_remembered(opened: Page, service_url: str)
     assert opened.url == f"{service_url}/"
     assert opened.input_value("#alpha-number") == "22"
     assert opened.input_value("#colour-map") == "cividis"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 %"),
+        (0.004, "< 1 %"),
+        (0.006, "1 %"),
+        (0.5, "50 %"),
+        (0.994, "99 %"),
+        (0.9951, "> 99 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_a_probability_short_of_certain_is_not_shown_as_certain(desk: Page, value: float, text: str) -> None:
+    shown = desk.evaluate("async (value) => (await import('/web/dom.js')).percent(value)", value)
+
+    assert shown == text

@@ -2,7 +2,7 @@
 
 import { COLOUR_MAPS, colourTable } from "./colormaps.js";
 import { parseAlpha } from "./divergence.js";
-import { byId, h } from "./dom.js";
+import { byId, h, percent } from "./dom.js";
 import { filmBitmap, watchIntake } from "./intake.js";
 import { Panel } from "./panel.js";
 import { loadPreferences, savePreferences } from "./preferences.js";
@@ -90,7 +90,7 @@ function fail(error, actions) {
 function summary() {
   return [shown.interest, shown.overlap].map((name) => {
     const { probability, decision } = shown.response.experts[name];
-    return `${className(name)} ${Math.round(100 * probability)} %, ${decision}`;
+    return `${className(name)} ${percent(probability)}, ${decision}`;
   }).join("; ") + ".";
 }
 

@@ -25,7 +25,14 @@ export function figure(value, digits = 2) {
   return value.toFixed(digits).replace(/^-(?=0(\.0*)?$)/, "").replace("-", "−");
 }
 
-export const percent = (value, digits = 0) => (Number.isFinite(value) ? `${figure(100 * value, digits)} %` : "–");
+/** A share as a percentage; what only rounds to 0 or 100 % is not shown as certain. */
+export function percent(value, digits = 0) {
+  if (!Number.isFinite(value)) return "–";
+  const step = 10 ** -digits;
+  if (value < 1 && 100 * value >= 100 - step / 2) return `> ${figure(100 - step, digits)} %`;
+  if (value > 0 && 100 * value < step / 2) return `< ${figure(step, digits)} %`;
+  return `${figure(100 * value, digits)} %`;
+}
 
 /** K as a reader takes it in: plain up to six digits, then a power of ten. */
 export function ratio(logK) {

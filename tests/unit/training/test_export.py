@@ -24,7 +24,7 @@ from training.export import (
     run_torch,
 )
 from training.onnx_graph import ExportError, initialisers, rebuild_network
-from training.onnx_session import OnnxNetwork
+from training.onnx_session import ExportedNetwork
 
 
 def test_initialisers_carry_the_names_of_pytorch(exported: Exported, member: TrainedRun) -> None:
@@ -63,7 +63,7 @@ def test_the_file_tells_nothing_of_the_machine_it_was_made_on(exported: Exported
 
 
 def test_the_number_of_films_is_free(exported: Exported) -> None:
-    session = OnnxNetwork(exported.directory / MODEL_FILE)
+    session = ExportedNetwork(exported.directory / MODEL_FILE)
     films = np.random.default_rng(0).normal(size=(5, 3, 64, 64)).astype(np.float32)
 
     together, alone = session.outputs(films), session.outputs(films[3:4])
@@ -78,7 +78,7 @@ def test_golden_answers_are_small_synthetic_and_reproduced(exported: Exported, m
     assert (exported.directory / GOLDEN_FILE).stat().st_size < 1e6
     with np.load(exported.directory / GOLDEN_FILE) as golden:
         np.testing.assert_array_equal(golden["films"], phantom_inputs(member.specification))
-        again = OnnxNetwork(exported.directory / MODEL_FILE).outputs(golden["films"])
+        again = ExportedNetwork(exported.directory / MODEL_FILE).outputs(golden["films"])
         for name in ("logits", "features", "cam"):
             np.testing.assert_allclose(getattr(again, name), golden[name], atol=1e-5)
 
@@ -88,7 +88,7 @@ def test_the_network_is_rebuilt_from_the_file(exported: Exported, member: Traine
 
     rebuilt = rebuild_network(exported.directory / MODEL_FILE)
 
-    there, here = OnnxNetwork(exported.directory / MODEL_FILE).outputs(films), run_torch(rebuilt, films)
+    there, here = ExportedNetwork(exported.directory / MODEL_FILE).outputs(films), run_torch(rebuilt, films)
     np.testing.assert_allclose(here.logits, there.logits, atol=1e-4)
     np.testing.assert_allclose(here.cam, there.cam, atol=1e-4)
     expected = rounded_to_half(member.network).state_dict()
@@ -118,7 +118,7 @@ def test_another_network_fails_the_parity(exported: Exported, member: TrainedRun
     nn.init.normal_(other.get_parameter("fc.weight"))
 
     with pytest.raises(ExportError, match="logits of the ONNX graph"):
-        parity_errors(OnnxNetwork(exported.directory / MODEL_FILE), other, (), member)
+        parity_errors(ExportedNetwork(exported.directory / MODEL_FILE), other, (), member)
 
 
 def test_weights_beyond_half_precision_are_stored_in_full(tmp_path: Path) -> None:
