@@ -35,7 +35,7 @@ def screening_payload(identifier: str, created: datetime, screening: Screening) 
     Returns
     -------
     dict
-        As INTERFACES describes it; arrays stay numpy arrays for the serialiser.
+        As `app.api.schemas.ScreeningDocument` describes it; arrays stay numpy arrays for the serialiser.
     """
     result, options, pictures = screening.result, screening.options, screening.pictures
     with_maps = "maps" in options.include
