@@ -1,5 +1,6 @@
 """Joins the parts: settings in, services out. The only module that knows every concrete class."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from threadpoolctl import threadpool_limits
 from app.codecs.decoder import FilmDecoder
 from app.codecs.limits import DecodeLimits
 from app.codecs.png import PngEncoder
+from app.domain.errors import ArtifactError
+from app.inference.artifact import verify_report
 from app.inference.catalogue import Catalogue, load_catalogue
 from app.inference.device import choose_device
 from app.inference.scheduling import WorkQueue
@@ -18,6 +21,7 @@ from app.settings import Settings
 from app.telemetry import Metrics
 
 _GPU_WORKERS = 8
+_log = logging.getLogger(__name__)
 
 
 class SystemClock:
@@ -59,9 +63,10 @@ def open_services(settings: Settings) -> Iterator[Services]:
         queue = WorkQueue(workers, settings.queue.capacity, "screening")
         metrics = Metrics()
         metrics.watch_queue(lambda: queue.state.waiting, lambda: queue.state.running)
-        for network in catalogue.networks.values():
-            runs_on = network.runs_on
-            metrics.model_loaded(network.manifest.name, network.manifest.version, runs_on.device, runs_on.provider)
+        for model in catalogue.models.values():
+            runs_on = model.runs_on
+            metrics.model_loaded(model.manifest.name, model.manifest.version, runs_on.device, runs_on.provider)
+        _warn_of_missing_reports(catalogue)
         limits = DecodeLimits(
             max_bytes=settings.limits.max_upload_bytes,
             max_pixels=settings.limits.max_pixels,
@@ -73,3 +78,12 @@ def open_services(settings: Settings) -> Iterator[Services]:
         finally:
             queue.close(settings.shutdown_timeout_s)
             catalogue.close()
+
+
+def _warn_of_missing_reports(catalogue: Catalogue) -> None:
+    """Say in the log which models serve without a release gate's report of their own weights."""
+    for artifact in catalogue.artifacts.values():
+        try:
+            verify_report(artifact)
+        except ArtifactError as error:
+            _log.warning("model_without_report", extra={"model": artifact.manifest.name, "reason": error.detail})

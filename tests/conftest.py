@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.phantoms import RIGHT_LOWER, chest_film, png_bytes
-from tests.toy_models import write_catalogue, write_model
+from tests.toy_models import write_catalogue, write_model, write_release_with_lungs
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,12 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(models_dir, "ensemble-toy", kind="multilabel", seed=3)
     write_catalogue(models_dir, "covid19", "pneumonia", ["ensemble-toy"])
     return models_dir
+
+
+@pytest.fixture(scope="session")
+def release_with_lungs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same experts, fed with the lungs' part of a film, and a lungs network with its gate; read it only."""
+    return write_release_with_lungs(tmp_path_factory.mktemp("release-with-lungs"))
 
 
 @pytest.fixture(scope="session")

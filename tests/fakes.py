@@ -1,15 +1,18 @@
 """Stand-ins for the parts beyond a test: networks that are plain functions, decoders that wait, a clock at rest."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.arrays import NetworkInput, RgbImage
+from app.domain.input_gate import FACTS
+from app.domain.lungs import LungFields
 from app.domain.radiograph import Radiograph
 from app.inference.expert import DeviceReport, NetworkOutputs
+from app.inference.lungs_network import LungsOutputs
 from app.inference.manifest import Manifest
 from tests.phantoms import chest_film, digest, radiograph
 
@@ -19,7 +22,8 @@ PATIENCE_S = 5.0
 
 def manifest(name: str, *, kind: str = "expert", size_px: int = 8, cells: int = 2, **changes: object) -> Manifest:
     """Give a valid manifest of a network that exists nowhere."""
-    labels = [f"not_{name}", name] if kind == "expert" else ["pneumonia", "no_finding"]
+    labels = {"expert": [f"not_{name}", name], "multilabel": ["pneumonia", "no_finding"], "lungs": list(FACTS)}[kind]
+    explained = {"features": ["N", 1, cells, cells], "cam": ["N", len(labels), cells, cells]}
     content = {
         "name": name,
         "version": "1.0.0",
@@ -33,7 +37,7 @@ def manifest(name: str, *, kind: str = "expert", size_px: int = 8, cells: int = 
         },
         "opset": 18,
         "outputs": {
-            "logits": ["N", len(labels)], "features": ["N", 1, cells, cells], "cam": ["N", len(labels), cells, cells],
+            "logits": ["N", len(labels)], **({"lungs": ["N", 2, cells, cells]} if kind == "lungs" else explained),
         },
         "operating_points": {
             label: [{"name": "default", "threshold": 0.5, "sensitivity": 0.9, "specificity": 0.8}] for label in labels
@@ -84,6 +88,27 @@ class SolidNetwork(FakeNetwork):
         logits = np.tile(np.array([-self._margin / 2, self._margin / 2], np.float32), (len(films), 1))
         both = np.stack([-0.5 * self._cam, self._cam])[None].repeat(len(films), axis=0)
         return NetworkOutputs(logits, both if maps else None)
+
+
+class FakeLungs:
+    """A lungs network that finds the same everywhere: lungs on its whole input, and logits of `FACTS`.
+
+    Attributes
+    ----------
+    logits
+        By fact; what is not named is a frontal, upright adult.
+    """
+
+    def __init__(self, lungs: LungFields, gate: Mapping[str, float] | None = None, **logits: float) -> None:
+        cells = lungs.probability.shape[1]
+        self.manifest = manifest("lungs", kind="lungs", size_px=2 * cells, cells=cells, gate=dict(gate or {}))
+        self.runs_on = DeviceReport("cpu", "FakeExecutionProvider")
+        self.logits = {"frontal": 5.0, "inverted": -5.0, "rotated": -5.0, "paediatric": -5.0} | logits
+        self._lungs = lungs.probability
+
+    def __call__(self, films: NetworkInput) -> LungsOutputs:
+        logits = np.array([[self.logits[name] for name in FACTS]], np.float32)
+        return LungsOutputs(logits.repeat(len(films), 0), self._lungs[None].repeat(len(films), 0))
 
 
 class FakeDecoder:

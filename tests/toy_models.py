@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -12,9 +13,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from app.domain.input_gate import FACTS
 from app.domain.label_hierarchy import ENSEMBLE_LABELS, PARENT_OF
 
 SIZE_PX, CHANNELS = 64, 4
+LUNGS_PX, LUNGS_CELLS = 128, 64
+FILES = ("model.onnx", "golden.npz", "MODEL_CARD.md", "report.json")
 
 
 def _graph(
@@ -65,8 +69,9 @@ def write_model(
     stride: int = 16,
     seed: int = 0,
     threshold: float = 0.5,
+    **changes: object,
 ) -> Path:
-    """Write one artefact directory and return it."""
+    """Write one artefact directory and return it; ``changes`` are other values for top-level fields of its manifest."""
     directory = models_dir / name / version
     directory.mkdir(parents=True)
     names = tuple(labels or ((f"not_{name}", name) if kind == "expert" else ENSEMBLE_LABELS))
@@ -80,13 +85,32 @@ def write_model(
     session = ort.InferenceSession(directory / "model.onnx", providers=["CPUExecutionProvider"])
     logits, features, cam = session.run(["logits", "features", "cam"], {"films": films})
     np.savez_compressed(directory / "golden.npz", films=films, logits=logits, features=features, cam=cam)
-    (directory / "MODEL_CARD.md").write_text(f"# {name}\n\nA toy model. Research use.\n", encoding="utf-8")
+    _write_words(directory)
     write_manifest(directory, kind, names, size_px, size_px // stride, threshold)
+    change_manifest(directory, **changes)
     return directory
 
 
+def _write_words(directory: Path) -> None:
+    """Write the card and the release gate's report."""
+    name = directory.parent.name
+    (directory / "MODEL_CARD.md").write_text(f"# {name}\n\nA toy model. Research use.\n", encoding="utf-8")
+    report = {"model_sha256": sha256(directory / "model.onnx"), "verdict": {"passed": True, "failed": []}}
+    (directory / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hash a file in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def write_manifest(
-    directory: Path, kind: str, labels: Sequence[str], size_px: int, cells: int, threshold: float
+    directory: Path,
+    kind: str,
+    labels: Sequence[str],
+    size_px: int,
+    cells: int,
+    threshold: float,
 ) -> None:
     """Write (or refresh) the manifest of a directory, with the hashes of what is there now."""
     name, version = directory.parent.name, directory.name
@@ -103,12 +127,11 @@ def write_manifest(
             {"name": label, "parent": PARENT_OF[label] if kind == "multilabel" else None, "evaluated": label != "mers"}
             for label in labels
         ],
-        "input": {
-            "size_px": size_px, "channels": 3, "intensity": "percentile-1-99",
-            "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
-        },
+        "input": _input(1 if kind == "lungs" else 3, size_px),
         "opset": 18,
-        "outputs": {
+        "outputs": {"logits": ["N", len(labels)], "lungs": ["N", 2, cells, cells]}
+        if kind == "lungs"
+        else {
             "logits": ["N", len(labels)],
             "features": ["N", CHANNELS, cells, cells],
             "cam": ["N", len(labels), cells, cells],
@@ -119,21 +142,101 @@ def write_manifest(
         },
         "code_commit": "0000000",
         "created": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
-        "files": {
-            file: hashlib.sha256((directory / file).read_bytes()).hexdigest()
-            for file in ("model.onnx", "golden.npz", "MODEL_CARD.md")
-        },
+        "files": {file: sha256(directory / file) for file in FILES},
     }  # fmt: skip
     (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
-def write_catalogue(models_dir: Path, interest: str, overlap: str, members: Sequence[str] = ()) -> None:
+def _lungs_graph(brightest: float) -> onnx.ModelProto:
+    """Dark places where the lungs of `tests.phantoms.chest_film` lie, and facts from the contrast to what is between.
+
+    An inverted film has the opposite contrast, a lying one has it across; a picture of anything else has none.
+    """
+    y, x = ((np.indices((LUNGS_CELLS, LUNGS_CELLS)) + 0.5) / LUNGS_CELLS).astype(np.float32)
+    near = np.stack([np.hypot((x - side) / 0.19, (y - 0.48) / 0.4) <= 1.0 for side in (0.31, 0.69)])
+    cores = np.hypot((x - 0.31) / 0.08, (y - 0.48) / 0.2) <= 1.0
+    cores |= np.hypot((x - 0.69) / 0.08, (y - 0.4) / 0.12) <= 1.0
+    between = (np.abs(x - 0.5) < 0.04) & (np.abs(y - 0.5) < 0.25)
+    contrast = between / between.sum() - cores / cores.sum()
+    constants = {
+        "near": brightest * near[None].astype(np.float32),
+        "contrast": np.stack([contrast, contrast.T])[:, None].astype(np.float32),
+        "darkness": np.array(0.45, np.float32),
+        "steepness": np.array(20.0, np.float32),
+        "grey": np.array(0.25, np.float32),
+        "middle": np.array(0.5, np.float32),
+        "sums": np.array([[0, -20, 0, 0], [0, 0, 0, 0], [20, 0, -30, 0], [20, 0, 30, 0]], np.float32),
+        "start": np.array([-6, -2, 0, -6], np.float32),
+    }
+    nodes = [
+        helper.make_node("AveragePool", ["films"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Mul", ["pooled", "grey"], ["spread"]),
+        helper.make_node("Add", ["spread", "middle"], ["levels"]),
+        helper.make_node("Sub", ["darkness", "levels"], ["darker"]),
+        helper.make_node("Mul", ["darker", "steepness"], ["steep"]),
+        helper.make_node("Sigmoid", ["steep"], ["dark"]),
+        helper.make_node("Mul", ["dark", "near"], ["lungs"]),
+        helper.make_node("Conv", ["levels", "contrast"], ["answers"]),
+        helper.make_node("Flatten", ["answers"], ["contrasts"]),
+        helper.make_node("Abs", ["contrasts"], ["sizes"]),
+        helper.make_node("Concat", ["contrasts", "sizes"], ["measures"], axis=1),
+        helper.make_node("Gemm", ["measures", "sums", "start"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy-lungs",
+        [helper.make_tensor_value_info("films", TensorProto.FLOAT, ["N", 1, LUNGS_PX, LUNGS_PX])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", len(FACTS)]),
+            helper.make_tensor_value_info("lungs", TensorProto.FLOAT, ["N", 2, LUNGS_CELLS, LUNGS_CELLS]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    onnx.checker.check_model(model)
+    return model
+
+
+def write_lungs(
+    models_dir: Path, name: str = "lungs", *, gate: Mapping[str, float] = MappingProxyType({}), brightest: float = 1.0
+) -> Path:
+    """Write the artefact of a lungs network and return its directory."""
+    directory = models_dir / name / "1.0.0"
+    directory.mkdir(parents=True)
+    onnx.save(_lungs_graph(brightest), directory / "model.onnx")
+    films = np.random.default_rng(5).normal(0, 1, (2, 1, LUNGS_PX, LUNGS_PX)).astype(np.float32)
+    session = ort.InferenceSession(directory / "model.onnx", providers=["CPUExecutionProvider"])
+    logits, lungs = session.run(["logits", "lungs"], {"films": films})
+    np.savez_compressed(directory / "golden.npz", films=films, logits=logits, lungs=lungs)
+    _write_words(directory)
+    write_manifest(directory, "lungs", FACTS, LUNGS_PX, LUNGS_CELLS, 0.5)
+    change_manifest(directory, gate=dict(gate))
+    return directory
+
+
+def _input(channels: int, size_px: int) -> dict[str, object]:
+    mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if channels == 3 else ([0.5], [0.25])
+    return {"size_px": size_px, "channels": channels, "intensity": "percentile-1-99", "mean": mean, "std": std}
+
+
+def change_manifest(directory: Path, **changes: object) -> None:
+    """Put other values for top-level fields into the manifest of a directory."""
+    path = directory / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def write_catalogue(
+    models_dir: Path, interest: str, overlap: str, members: Sequence[str] = (), lungs: str | None = None
+) -> None:
     """Write ``catalogue.json``."""
-    content = {
+    content: dict[str, object] = {
         "schema": "discern-catalogue/1",
         "pairs": [{"interest": interest, "overlap": overlap, "alpha": 15}],
         "ensemble": {"members": list(members)},
     }
+    if lungs is not None:
+        content["lungs"] = lungs
     (models_dir / "catalogue.json").write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -143,4 +246,20 @@ def write_release(models_dir: Path) -> Path:
     write_model(models_dir, "pneumonia", seed=2)
     write_model(models_dir, "ensemble-toy", kind="multilabel", seed=3)
     write_catalogue(models_dir, "covid19", "pneumonia", ["ensemble-toy"])
+    return models_dir
+
+
+def write_release_with_lungs(models_dir: Path) -> Path:
+    """Write a release whose experts, measured on adults, are fed with the lungs' part of a film, and the lungs network.
+
+    Both experts find `tests.conftest.film_png` positive.
+    """
+    for name, seed in (("covid19", 0), ("pneumonia", 8)):
+        write_model(
+            models_dir, name, seed=seed, measured_on={"age_groups": ["adult"]},
+            input=_input(3, SIZE_PX) | {"crop": "lungs", "crop_margin": 0.1},
+        )  # fmt: skip
+    write_model(models_dir, "ensemble-toy", kind="multilabel", seed=3)
+    write_lungs(models_dir, gate={"min_lung_share": 0.05, "max_two_level_share": 0.9, "max_edge_contact": 0.1})
+    write_catalogue(models_dir, "covid19", "pneumonia", ["ensemble-toy"], "lungs")
     return models_dir

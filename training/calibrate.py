@@ -1,6 +1,6 @@
 """Calibration and operating points, per label, from validation films only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from app.domain.calibration import Calibration, sigmoid
 from app.domain.discrimination import Estimate
-from app.inference.manifest import CalibrationEntry, OperatingPointEntry
-from training.bootstrap import Sample
+from app.domain.subgroups import paediatric_sources
+from app.inference.manifest import CalibrationEntry, OperatingPointEntry, RatesEntry
+from training.bootstrap import Sample, patient_weights
 from training.datasets import Film
 
 Values = NDArray[np.float64]
@@ -46,12 +47,6 @@ class LabelCalibration:
     negatives: int
     patients: int
     left_out: tuple[str, ...]
-
-
-def paediatric_sources(films: Sequence[Film]) -> tuple[str, ...]:
-    """Name the sources all of whose films are of children."""
-    sources = {film.source for film in films}
-    return tuple(sorted(s for s in sources if all(film.paediatric for film in films if film.source == s)))
 
 
 def paediatric_sources_without(films: Sequence[Film], truth: Values) -> tuple[str, ...]:
@@ -155,9 +150,54 @@ def threshold_for(sample: Sample, sensitivity: float) -> float:
     return (lowest + float(below.max())) / 2 if below.size else lowest
 
 
-def operating_point(sample: Sample, threshold: float, name: str) -> OperatingPointEntry:
-    """Measure a threshold on calibrated probabilities."""
+def threshold_band(sample: Sample, sensitivity: float, threshold: float) -> tuple[float, float]:
+    """Give the 95 % interval of the threshold that keeps a sensitivity, over resampled patients.
+
+    Within it another draw of as many patients would have decided otherwise: a probability there decides nothing.
+
+    Parameters
+    ----------
+    sample
+        As for `threshold_for`.
+    sensitivity
+        The sensitivity that is kept.
+    threshold
+        What `threshold_for` gave; the interval contains it.
+    """
+    order = np.argsort(-sample.scores[sample.truth], kind="stable")
+    positives = sample.scores[sample.truth][order]
+    weights = patient_weights(sample.groups)[:, sample.truth][:, order]
+    kept = np.cumsum(weights, axis=1)
+    drawn = kept[:, -1] > 0
+    first = (kept[drawn] >= sensitivity * kept[drawn, -1:] - 1e-9).argmax(axis=1)
+    low, high = np.percentile(positives[first], (2.5, 97.5))
+    return min(float(low), threshold), max(float(high), threshold)
+
+
+def operating_point(
+    sample: Sample,
+    threshold: float,
+    name: str,
+    of_age: Mapping[str, Sample] | None = None,
+    band: tuple[float, float] | None = None,
+) -> OperatingPointEntry:
+    """Measure a threshold on calibrated probabilities.
+
+    Parameters
+    ----------
+    sample
+        The films it was chosen on.
+    threshold
+        The threshold.
+    name
+        Of the point.
+    of_age
+        Films of ``adults`` and of ``children`` alone.
+    band
+        Probabilities that decide nothing.
+    """
     sensitivity, specificity = sample.sensitivity(threshold), sample.specificity(threshold)
+    rates = {age: rates_at(films, threshold) for age, films in (of_age or {}).items() if films.films}
     return OperatingPointEntry(
         name=name,
         threshold=threshold,
@@ -165,6 +205,22 @@ def operating_point(sample: Sample, threshold: float, name: str) -> OperatingPoi
         specificity=specificity.value,
         sensitivity_interval=bounds(sensitivity),
         specificity_interval=bounds(specificity),
+        adults=rates.get("adults"),
+        children=rates.get("children"),
+        indeterminate=band,
+    )
+
+
+def rates_at(sample: Sample, threshold: float) -> RatesEntry:
+    """Measure a threshold in one age group."""
+    sensitivity, specificity = sample.sensitivity(threshold), sample.specificity(threshold)
+    return RatesEntry(
+        sensitivity=sensitivity.value,
+        specificity=specificity.value,
+        sensitivity_interval=bounds(sensitivity),
+        specificity_interval=bounds(specificity),
+        positives=sample.positives,
+        negatives=sample.negatives,
     )
 
 
@@ -192,7 +248,8 @@ def calibrate_label(films: Sequence[Film], truth: Values, scores: Values) -> Lab
     Returns
     -------
     LabelCalibration
-        With ``evaluated`` False and the threshold 0.5 where a class has fewer than fifteen films.
+        With ``evaluated`` False and the threshold 0.5 where a class has fewer than fifteen films. Adults and children
+        are measured apart at every threshold, the left out sources among the children.
     """
     left_out = paediatric_sources_without(films, truth)
     kept = np.array([film.source not in left_out for film in films])
@@ -205,9 +262,18 @@ def calibrate_label(films: Sequence[Film], truth: Values, scores: Values) -> Lab
         )
         return uncalibrated(reason)
     entry = choose_calibration(sample)
-    probabilities = Sample(truth[kept], calibrated(entry.calibration(), scores[kept]), groups[kept])
-    points = tuple(
-        operating_point(probabilities, threshold_for(probabilities, wanted), f"sensitivity-{wanted:.2f}")
-        for wanted in TARGET_SENSITIVITIES
+    values = calibrated(entry.calibration(), scores)
+    probabilities = Sample(truth[kept], values[kept], groups[kept])
+    ages = {
+        age: np.array([film.paediatric is is_child for film in films])
+        for age, is_child in (("adults", False), ("children", True))
+    }
+    of_age = {age: Sample(truth[where], values[where], groups[where]) for age, where in ages.items()}
+    points = []
+    for wanted in TARGET_SENSITIVITIES:
+        threshold = threshold_for(probabilities, wanted)
+        band = threshold_band(probabilities, wanted, threshold)
+        points.append(operating_point(probabilities, threshold, f"sensitivity-{wanted:.2f}", of_age, band))
+    return LabelCalibration(
+        entry, tuple(points), True, None, sample.positives, sample.negatives, sample.patients, left_out
     )
-    return LabelCalibration(entry, points, True, None, sample.positives, sample.negatives, sample.patients, left_out)

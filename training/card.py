@@ -1,38 +1,26 @@
 """The model card: what a network is for, what it was made of, and every number, good or bad."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from app.domain.label_hierarchy import DISPLAY_NAMES
-from app.inference.manifest import Manifest, OperatingPointEntry
+from app.domain.subgroups import POOLED
+from app.inference.manifest import Manifest, OperatingPointEntry, RatesEntry
 from training import card_text
-from training.averages import METRICS, Average
-from training.evaluate import POOLED, Evaluation, Measured, SubgroupResult
+from training.audit.plots import ROC
+from training.audit.report import Report
+from training.averages import METRICS
+from training.card_audit import audit_sections, in_short, picture, verdict_section
+from training.card_tables import NONE, number, table, with_bounds
+from training.evaluate import Discrimination, Measured, SubgroupResult
 
-NONE: Final = "n/a"
 CHANCE: Final = 0.5
 FEW: Final = 30
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a number; n/a where it is undefined."""
-    return NONE if value is None else f"{value:.{digits}f}"
-
-
-def with_bounds(estimate: Measured | Average) -> str:
-    """Write a value and its interval."""
-    if estimate.value is None:
-        return NONE
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a Markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+_CROPS: Final = {
+    "film": "the whole film",
+    "lungs": "the rectangle around both lungs and {margin:.0%} more on each side",
+    "lungs-only": "the rectangle around both lungs and {margin:.0%} more on each side, all but the lungs blacked out",
+}
 
 
 def _name(label: str) -> str:
@@ -89,11 +77,13 @@ def _identity_card(manifest: Manifest) -> str:
             (
                 "input",
                 (
-                    f"{size}x{size} px, {manifest.input.channels} identical channels; longer side to {size} px"
+                    f"{_CROPS[manifest.input.crop].format(margin=manifest.input.crop_margin)};"
+                    f" {size}x{size} px, {manifest.input.channels} identical channels; longer side to {size} px"
                     f" ({manifest.input.kernel}), never stretched, padded with zeros;"
                     f" intensities by `{manifest.input.intensity}`"
                 ),
             ),
+            ("measured on", _measured_on(manifest)),
             ("outputs", shapes),
             ("file", f"ONNX opset {manifest.opset}, weights stored as {manifest.precision.storage}, computed in fp32"),
             ("SHA-256 of model.onnx", f"`{manifest.model_sha256}`"),
@@ -101,6 +91,14 @@ def _identity_card(manifest: Manifest) -> str:
             ("made", manifest.created.date().isoformat()),
         ],
     )
+
+
+def _measured_on(manifest: Manifest) -> str:
+    """Name whose films the network was measured on."""
+    if manifest.measured_on is None:
+        return "not measured"
+    words = {"adult": "adults", "paediatric": "children"}
+    return " and ".join(words[group] for group in manifest.measured_on.age_groups)
 
 
 def _training(manifest: Manifest) -> list[str]:
@@ -165,15 +163,15 @@ def _points(manifest: Manifest) -> list[str]:
                 _name(label),
                 point.name,
                 number(point.threshold, 4),
-                _point_value(point, "sensitivity"),
-                _point_value(point, "specificity"),
+                _rate(point, "sensitivity"),
+                _rate(point, "specificity"),
                 f"{on['positives']} / {on['negatives']}" if on else NONE,
                 f"{method}: {calibration.slope:.3f}·x {calibration.intercept:+.3f}",
             )
             for point in points
         ]
     head = ("label", "operating point", "threshold", "sensitivity", "specificity", "+ / -", "calibration of the logit")
-    parts.append(table(head, rows))
+    parts += [table(head, rows), *_ages(manifest)]
     for label, on in used.items():
         if on["sources_left_out"]:
             sources = ", ".join(on["sources_left_out"])
@@ -186,21 +184,38 @@ def _points(manifest: Manifest) -> list[str]:
     return parts
 
 
-def _point_value(point: OperatingPointEntry, which: str) -> str:
-    value = point.sensitivity if which == "sensitivity" else point.specificity
-    bounds = point.sensitivity_interval if which == "sensitivity" else point.specificity_interval
+def _rate(entry: OperatingPointEntry | RatesEntry, which: str) -> str:
+    value = entry.sensitivity if which == "sensitivity" else entry.specificity
+    bounds = entry.sensitivity_interval if which == "sensitivity" else entry.specificity_interval
     low, high = bounds if bounds is not None else (None, None)
     return with_bounds(Measured(value=value, low=low, high=high))
 
 
-def _evaluation(manifest: Manifest, evaluation: Evaluation) -> list[str]:
+def _ages(manifest: Manifest) -> list[str]:
+    """Print every operating point for adults and for children alone."""
+    rows = [
+        (_name(label), point.name, age, f"{rates.positives} / {rates.negatives}", _rate(rates, "sensitivity"),
+         _rate(rates, "specificity"))
+        for label, points in manifest.operating_points.items()
+        for point in points
+        for age, rates in (("adults", point.adults), ("children", point.children))
+        if rates is not None
+    ]  # fmt: skip
+    if not rows:
+        return []
+    head = ("label", "operating point", "films", "+ / -", "sensitivity", "specificity")
+    return ["Adults and children apart, at the same thresholds:\n", table(head, rows)]
+
+
+def _evaluation(manifest: Manifest, report: Report, evaluation: Discrimination, plots: Sequence[str]) -> list[str]:
     reads = len(manifest.evaluation.get("test_reads", []))
     parts = [
-        f"## Evaluation on part `{evaluation.part}`\n",
+        f"## Evaluation on part `{report.part}`\n",
         card_text.EVALUATED.format(films=evaluation.films, refused=evaluation.refused, reads=reads),
     ]
-    if evaluation.part == "val":
+    if report.part == "val":
         parts.append(card_text.ON_VALIDATION)
+    parts += picture(plots, ROC, "ROC curves")
     if evaluation.first_trial:
         parts.append("### Beside the project's first trial (AUROC, part test)\n")
         rows: list[tuple[object, ...]] = []
@@ -231,8 +246,6 @@ def _evaluation(manifest: Manifest, evaluation: Evaluation) -> list[str]:
         parts.append("### Labels without a positive film\n")
         parts.append(card_text.NO_POSITIVE)
         parts.append(table(("label", "films", "specificity (95 %)"), [_silent_row(*entry) for entry in silent]))
-    parts.append("### What trivial cues reach\n")
-    parts.append(card_text.TRIVIAL_CUES)
     return parts
 
 
@@ -273,15 +286,17 @@ def _gates(manifest: Manifest) -> list[str]:
     ]
 
 
-def model_card(manifest: Manifest, evaluation: Evaluation | None) -> str:
+def model_card(manifest: Manifest, report: Report | None, plots: Sequence[str] = ()) -> str:
     """Write the card of one model version.
 
     Parameters
     ----------
     manifest
         Of the version, with its ``evaluation``.
-    evaluation
-        None where the network was exported without one; the card then says so.
+    report
+        None where the network was exported without an audit; the card then says so.
+    plots
+        Names of the plots that lie beside the card.
 
     Returns
     -------
@@ -296,11 +311,15 @@ def model_card(manifest: Manifest, evaluation: Evaluation | None) -> str:
         "## Use\n",
         card_text.INTENDED,
     ]
-    if evaluation is None:
+    if report is None:
         parts += ["## Evaluation\n", card_text.NOT_EVALUATED]
     else:
-        parts += _evaluation(manifest, evaluation)
+        parts += [*in_short(report), *verdict_section(report.verdict), card_text.HOW_TO_READ]
+        if report.discrimination is not None:
+            parts += _evaluation(manifest, report, report.discrimination, plots)
     parts += _points(manifest)
+    if report is not None:
+        parts += audit_sections(report, plots)
     parts += ["## Known biases and limits\n", card_text.BIASES]
     parts += _training(manifest)
     parts += _gates(manifest)

@@ -1,4 +1,4 @@
-"""Films and their labels as a manifest lists them, and the arrays made of them.
+"""Films and their labels as a manifest lists them.
 
 A manifest is a CSV with one film a row. Columns read here: ``path`` (relative to the manifest), ``split`` (train, val,
 test; ``train_extra`` counts as train), ``dataset`` (the source), ``group`` (the leak-proof unit; ``patient_id`` where
@@ -8,7 +8,6 @@ absent), ``age_group``, ``view``, ``sex``, ``label_quality``, ``finding``, ``lic
 
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,9 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
-from app.domain.preprocessing import InputSpecification, place, stretch_intensity
 from app.domain.resampling import resize
 from training.labels import ensemble_targets
 
@@ -136,43 +133,10 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert("L"))
 
 
-def load_training_films(films: Sequence[Film], longer_side_px: int) -> list[NDArray[np.uint8]]:
-    """Decode films for augmentation: 8-bit grey, longer side at most ``longer_side_px``, aspect kept."""
-    loaded = []
-    for film in tqdm(films, desc="reading films", unit="film"):
-        grey = read_grey(film.path)
-        longer = max(grey.shape)
-        if longer > longer_side_px:
-            height, width = (max(1, side * longer_side_px // longer) for side in grey.shape)
-            grey = np.clip(np.rint(resize(grey, height, width)), 0, 255).astype(np.uint8)
-        loaded.append(np.ascontiguousarray(grey))
-    return loaded
-
-
-def load_inputs(films: Iterable[Film], specification: InputSpecification) -> NDArray[np.float32]:
-    """Prepare films exactly as serving does, up to the channel statistics.
-
-    Parameters
-    ----------
-    films
-        Films to decode.
-    specification
-        The network's input.
-
-    Returns
-    -------
-    ndarray
-        ``(N, size_px, size_px)`` float32 in 0..1, padded with zeros.
-    """
-    inputs = []
-    for film in tqdm(list(films), desc="preparing films", unit="film"):
-        grey = read_grey(film.path)
-        placement = place(grey.shape[0], grey.shape[1], specification.size_px)
-        resized = resize(grey, placement.height_px, placement.width_px, specification.kernel)
-        canvas = np.zeros((placement.size_px, placement.size_px), np.float32)
-        bottom, right = placement.top_px + placement.height_px, placement.left_px + placement.width_px
-        canvas[placement.top_px : bottom, placement.left_px : right] = stretch_intensity(
-            resized, specification.intensity, 255.0
-        )
-        inputs.append(canvas)
-    return np.stack(inputs)
+def shrunk(grey: NDArray[np.uint8], longer_side_px: int) -> NDArray[np.uint8]:
+    """Shrink a film to ``longer_side_px`` if it is larger, its aspect kept."""
+    longer = max(grey.shape)
+    if longer > longer_side_px:
+        height, width = (max(1, side * longer_side_px // longer) for side in grey.shape)
+        grey = np.clip(np.rint(resize(grey, height, width)), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(grey)

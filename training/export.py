@@ -19,6 +19,7 @@ from app.domain.preprocessing import InputSpecification
 from app.inference.manifest import GOLDEN_FILE, MODEL_FILE, PrecisionEntry
 from training.bootstrap import weighted_auroc
 from training.datasets import Film
+from training.lung_finder import LungFinder
 from training.networks import EXPERT_OUTPUTS, ExplainedNetwork, build_network
 from training.onnx_graph import ExportError, is_stored_in_half, store_in_half, to_onnx
 from training.onnx_session import ExportedNetwork, Outputs, raw_scores, serving_batches, serving_input
@@ -60,7 +61,7 @@ class TrainedRun:
     @property
     def specification(self) -> InputSpecification:
         """How the network wants its films."""
-        return InputSpecification(size_px=self.recipe.size_px, intensity=self.recipe.intensity)
+        return self.recipe.specification
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -116,11 +117,11 @@ def rounded_to_half(network: nn.Module) -> nn.Module:
 
 
 def _batches(
-    films: Sequence[Film], specification: InputSpecification
+    films: Sequence[Film], specification: InputSpecification, lungs: LungFinder | None
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     """Give validation films in batches; the phantoms where there is none (with no index)."""
     if films:
-        yield from serving_batches(films, specification, _BATCH)
+        yield from serving_batches(films, specification, _BATCH, lungs)
     else:
         yield [], phantom_inputs(specification)
 
@@ -134,7 +135,9 @@ def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.
     return cosine
 
 
-def precision_gate(run: TrainedRun, rounded: nn.Module, val: Sequence[Film]) -> PrecisionEntry:
+def precision_gate(
+    run: TrainedRun, rounded: nn.Module, val: Sequence[Film], lungs: LungFinder | None = None
+) -> PrecisionEntry:
     """Decide whether anything is lost by storing the weights in half precision.
 
     Compared on validation (on the phantoms where there is none): the largest change of a logit, of a label's AUROC,
@@ -148,7 +151,7 @@ def precision_gate(run: TrainedRun, rounded: nn.Module, val: Sequence[Film]) -> 
     """
     scores: list[tuple[list[int], NDArray[np.float64], NDArray[np.float64]]] = []
     change, cosine = 0.0, 1.0
-    for indices, films in _batches(val, run.specification):
+    for indices, films in _batches(val, run.specification, lungs):
         full, half = run_torch(run.network, films), run_torch(rounded, films)
         if not (np.isfinite(half.logits).all() and np.isfinite(half.cam).all()):
             return PrecisionEntry(storage="fp32", gates={"films": float(len(val)), "finite": 0.0})
@@ -188,7 +191,11 @@ def precision_gate(run: TrainedRun, rounded: nn.Module, val: Sequence[Film]) -> 
 
 
 def parity_errors(
-    session: ExportedNetwork, network: nn.Module, val: Sequence[Film], run: TrainedRun
+    session: ExportedNetwork,
+    network: nn.Module,
+    val: Sequence[Film],
+    run: TrainedRun,
+    lungs: LungFinder | None = None,
 ) -> dict[str, float]:
     """Compare ONNX Runtime with PyTorch, and the maps with the logits, on phantoms and some validation films.
 
@@ -205,7 +212,8 @@ def parity_errors(
     """
     step = max(1, len(val) // PARITY_FILMS)
     chosen = list(val[::step][:PARITY_FILMS])
-    inputs = [phantom_inputs(run.specification), *(films for _, films in serving_batches(chosen, run.specification))]
+    batches = serving_batches(chosen, run.specification, lungs=lungs)
+    inputs = [phantom_inputs(run.specification), *(films for _, films in batches)]
     bias = dict(network.named_parameters())["fc.bias"].detach().numpy()
     errors = {"logits": 0.0, "features": 0.0, "cam": 0.0, "identity": 0.0}
     largest_logit = 1.0
@@ -240,7 +248,9 @@ class Export:
     feature_shape: tuple[int, int, int]
 
 
-def export_network(run: TrainedRun, directory: Path, val: Sequence[Film] = ()) -> Export:
+def export_network(
+    run: TrainedRun, directory: Path, val: Sequence[Film] = (), lungs: LungFinder | None = None
+) -> Export:
     """Write ``model.onnx`` and ``golden.npz`` of a run.
 
     Parameters
@@ -251,6 +261,8 @@ def export_network(run: TrainedRun, directory: Path, val: Sequence[Film] = ()) -
         Where to write; it exists.
     val
         Validation films for the precision gate and the parity; none of them is written anywhere.
+    lungs
+        Finds the part of a film that a network cropped to the lungs is fed with.
 
     Returns
     -------
@@ -263,14 +275,14 @@ def export_network(run: TrainedRun, directory: Path, val: Sequence[Film] = ()) -
         If parity or identity fails.
     """
     rounded = rounded_to_half(run.network)
-    precision = precision_gate(run, rounded, val)
+    precision = precision_gate(run, rounded, val, lungs)
     halved = precision.storage == "fp16"
     network = rounded if halved else run.network
     model = to_onnx(network, run.recipe.architecture, run.recipe.size_px)
     path = directory / MODEL_FILE
     onnx.save(store_in_half(model) if halved else model, path)
     session = ExportedNetwork(path)
-    parity = parity_errors(session, network, val, run)
+    parity = parity_errors(session, network, val, run, lungs)
     films = phantom_inputs(run.specification)
     golden = session.outputs(films)
     np.savez_compressed(

@@ -14,7 +14,8 @@ _BUILDERS: Final = {
     "resnet101": torchvision.models.resnet101,
     "resnet152": torchvision.models.resnet152,
 }
-ARCHITECTURES: Final = tuple(_BUILDERS)
+_FINE: Final = "-stride16"
+ARCHITECTURES: Final = (*_BUILDERS, *(f"{name}{_FINE}" for name in _BUILDERS))
 EXPERT_OUTPUTS: Final = 2
 
 
@@ -28,7 +29,8 @@ def build_network(architecture: str, outputs: int) -> nn.Module:
     Parameters
     ----------
     architecture
-        One of `ARCHITECTURES`.
+        One of `ARCHITECTURES`; ``-stride16`` keeps the last block at a sixteenth of the input's size, so that its maps
+        have four times the cells (14 x 14 at 224 px).
     outputs
         Rows of the last linear layer.
 
@@ -42,9 +44,14 @@ def build_network(architecture: str, outputs: int) -> nn.Module:
     ValueError
         If the architecture is unknown.
     """
-    if architecture not in _BUILDERS:
+    base = architecture.removesuffix(_FINE)
+    if base not in _BUILDERS:
         raise ValueError(f"architecture {architecture!r}; one of {', '.join(ARCHITECTURES)} expected")
-    network: nn.Module = _BUILDERS[architecture](weights=None, num_classes=outputs)
+    network: nn.Module = _BUILDERS[base](weights=None, num_classes=outputs)
+    if architecture != base:
+        for module in network.get_submodule("layer4.0").modules():
+            if isinstance(module, nn.Conv2d):
+                module.stride = (1, 1)
     return network
 
 
@@ -102,7 +109,9 @@ def initialise(network: nn.Module, architecture: str, initial_weights: str) -> N
         return
     if initial_weights == "imagenet":
         try:
-            pretrained = torchvision.models.get_model_weights(architecture).DEFAULT.get_state_dict(progress=True)
+            pretrained = torchvision.models.get_model_weights(architecture.removesuffix(_FINE)).DEFAULT.get_state_dict(
+                progress=True
+            )
         except OSError as error:
             detail = f"ImageNet weights of {architecture} are neither cached nor reachable: {error}"
             raise WeightsError(detail) from error

@@ -47,16 +47,45 @@ def to_onnx(network: nn.Module, architecture: str, size_px: int) -> onnx.ModelPr
         Input ``films (N, 3, size_px, size_px)``; outputs ``logits``, ``features``, ``cam``; float32 initialisers named
         as in ``network.state_dict()``. No trace of the machine it was made on.
     """
-    explained = ExplainedNetwork(network).eval().to(memory_format=torch.contiguous_format)
+    return trace(ExplainedNetwork(network), OUTPUT_NAMES, architecture, channels=3, size_px=size_px)
+
+
+def trace(
+    wrapped: nn.Module, output_names: tuple[str, ...], architecture: str, *, channels: int, size_px: int
+) -> onnx.ModelProto:
+    """Trace a module whose attribute ``network`` holds the parameters.
+
+    Parameters
+    ----------
+    wrapped
+        Takes ``(N, channels, size_px, size_px)``, returns one tensor an output name.
+    output_names
+        In the order of the outputs.
+    architecture
+        Stored in the file.
+    channels, size_px
+        Of the input.
+
+    Returns
+    -------
+    ModelProto
+        Initialisers named as in ``wrapped.network.state_dict()``; the batch is free.
+
+    Raises
+    ------
+    ExportError
+        If the exporter gives nothing.
+    """
+    wrapped = wrapped.eval().to(memory_format=torch.contiguous_format)
     program = torch.onnx.export(
-        explained,
-        (torch.zeros(2, 3, size_px, size_px),),
+        wrapped,
+        (torch.zeros(2, channels, size_px, size_px),),
         dynamo=True,
         optimize=False,
         verbose=False,
         opset_version=OPSET,
         input_names=[INPUT_NAME],
-        output_names=list(OUTPUT_NAMES),
+        output_names=list(output_names),
         dynamic_shapes={INPUT_NAME: {0: torch.export.Dim("N")}},
     )
     if program is None:

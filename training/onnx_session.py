@@ -1,18 +1,21 @@
-"""Released networks run as serving runs them: ONNX Runtime on the CPU. The only module here that imports it."""
+"""Released networks run as serving runs them: ONNX Runtime on the CPU."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.domain.errors import ImageRefusedError
-from app.domain.preprocessing import InputSpecification, to_network_input
+from app.domain.lung_input import to_lung_input
+from app.domain.lungs import LungFields
+from app.domain.preprocessing import InputSpecification
 from app.domain.radiograph import Provenance, Radiograph
 from training.datasets import Film, read_grey
+from training.lung_finder import LungFinder, lungs_for
+from training.onnx_engine import open_session
 from training.onnx_graph import INPUT_NAME, OUTPUT_NAMES
 
 Inputs = NDArray[np.float32]
@@ -28,13 +31,18 @@ class Outputs:
 
 
 class ExportedNetwork:
-    """One ``model.onnx`` in a session."""
+    """One ``model.onnx`` in a session.
 
-    def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a training run may share the cores
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    Parameters
+    ----------
+    path
+        The file.
+    threads
+        Threads it computes with; 0 leaves it to the engine. One is faster than two where another process computes.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self._session = open_session(path, threads)
 
     def outputs(self, films: Inputs) -> Outputs:
         """Compute all outputs of ``(N, 3, S, S)`` inputs."""
@@ -47,15 +55,31 @@ class ExportedNetwork:
         return values
 
 
-def serving_input(grey: NDArray[np.uint8], specification: InputSpecification) -> Inputs:
+def serving_input(
+    grey: NDArray[np.uint8], specification: InputSpecification, lungs: LungFields | None = None
+) -> Inputs:
     """Prepare one decoded film, ``(1, C, S, S)``, by the very function that serving calls."""
-    return to_network_input(Radiograph(grey, Provenance("png", "")), specification)[0]
+    return to_lung_input(Radiograph(grey, Provenance("png", "")), specification, lungs)[0]
 
 
 def serving_batches(
-    films: Sequence[Film], specification: InputSpecification, batch_size: int = 16
+    films: Sequence[Film],
+    specification: InputSpecification,
+    batch_size: int = 16,
+    lungs: LungFinder | None = None,
 ) -> Iterator[tuple[list[int], Inputs]]:
     """Decode and prepare films in batches, with a progress bar.
+
+    Parameters
+    ----------
+    films
+        Films to decode.
+    specification
+        The network's input.
+    batch_size
+        Films a batch.
+    lungs
+        Finds the window of a specification that crops to the lungs.
 
     Yields
     ------
@@ -68,7 +92,8 @@ def serving_batches(
     inputs: list[Inputs] = []
     for index, film in enumerate(tqdm(films, desc="screening films", unit="film", leave=False, disable=not films)):
         try:
-            inputs.append(serving_input(read_grey(film.path), specification))
+            found = lungs_for(film, specification, lungs)
+            inputs.append(serving_input(read_grey(film.path), specification, found))
         except ImageRefusedError:
             continue
         indices.append(index)
@@ -86,7 +111,11 @@ def raw_scores(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
 
 
 def score_films(
-    network: ExportedNetwork, films: Sequence[Film], specification: InputSpecification, kind: str
+    network: ExportedNetwork,
+    films: Sequence[Film],
+    specification: InputSpecification,
+    kind: str,
+    lungs: LungFinder | None = None,
 ) -> NDArray[np.float64]:
     """Score films through an exported network.
 
@@ -96,7 +125,7 @@ def score_films(
         ``(N, K)`` as `raw_scores`; NaN rows for films that serving refuses.
     """
     scores: NDArray[np.float64] | None = None
-    for indices, inputs in serving_batches(films, specification):
+    for indices, inputs in serving_batches(films, specification, lungs=lungs):
         values = raw_scores(network.logits(inputs), kind)
         if scores is None:
             scores = np.full((len(films), values.shape[1]), np.nan)

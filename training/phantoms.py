@@ -12,6 +12,31 @@ def _ellipse(
     return 1.0 / (1.0 + np.exp(np.clip((distance - 1.0) * 24.0, -60.0, 60.0)))
 
 
+def _shares(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixel centres as shares of the film, down and across, ``(height, width)`` each."""
+    y, x = np.meshgrid((np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij")
+    return y, x
+
+
+def _proportions(random: np.random.Generator) -> tuple[float, float, float]:
+    """Draw shift down, shift across and size: the first draws of every film."""
+    shift_y, shift_x = random.uniform(-0.03, 0.03, 2)
+    return float(shift_y), float(shift_x), float(random.uniform(0.92, 1.06))
+
+
+def _lungs(shift_y: float, shift_x: float, size: float) -> tuple[list[tuple[float, float]], tuple[float, float]]:
+    """Centres of both lungs, the one on the left of the film first, and their half axes, ``(y, x)`` shares."""
+    centres = [(0.47 + shift_y, 0.5 + shift_x + side * 0.2) for side in (-1.0, 1.0)]
+    return centres, (0.31 * size, 0.145 * size)
+
+
+def phantom_lungs(height: int, width: int, seed: int) -> NDArray[np.float64]:
+    """Give where the lungs of `radiograph_phantom` lie, ``(2, height, width)`` in 0..1, right lung first."""
+    y, x = _shares(height, width)
+    centres, radii = _lungs(*_proportions(np.random.default_rng(seed)))
+    return np.stack([_ellipse(y, x, centre, radii) for centre in centres])
+
+
 def radiograph_phantom(
     height: int, width: int, seed: int, opacities: int = 0, black: int = 12, white: int = 245
 ) -> NDArray[np.uint8]:
@@ -34,12 +59,11 @@ def radiograph_phantom(
         ``(height, width)`` uint8, MONOCHROME2.
     """
     random = np.random.default_rng(seed)
-    y, x = np.meshgrid((np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij")
-    shift_y, shift_x = random.uniform(-0.03, 0.03, 2)
-    size = random.uniform(0.92, 1.06)
+    y, x = _shares(height, width)
+    shift_y, shift_x, size = _proportions(random)
     body = _ellipse(y, x, (0.62 + shift_y, 0.5 + shift_x), (0.66 * size, 0.46 * size))
-    centres = [(0.47 + shift_y, 0.5 + shift_x + side * 0.2) for side in (-1.0, 1.0)]
-    lungs = np.maximum.reduce([_ellipse(y, x, centre, (0.31 * size, 0.145 * size)) for centre in centres])
+    centres, radii = _lungs(shift_y, shift_x, size)
+    lungs = np.maximum.reduce([_ellipse(y, x, centre, radii) for centre in centres])
     heart = _ellipse(y, x, (0.6 + shift_y, 0.56 + shift_x), (0.16 * size, 0.14 * size))
     spine = np.exp(-(((x - 0.5 - shift_x) / 0.035) ** 2))
     ribs = np.maximum(0.0, np.cos(2 * np.pi * 9.0 * (y + 0.5 * (x - 0.5 - shift_x) ** 2))) ** 4

@@ -7,8 +7,9 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.preprocessing import IntensityRule
+from app.domain.preprocessing import Crop, InputSpecification, IntensityRule
 from training.augmentation import Augmentation
+from training.shortcuts import ShortcutResistance
 
 
 class _Part(BaseModel):
@@ -50,9 +51,14 @@ class Recipe(_Part):
     balance
         A film of a (source, label) cell with n films is drawn with weight ``n ** -balance``.
     select_by
-        What chooses the epoch: mean AUROC within sources, pooled AUROC, or accuracy on validation.
+        What chooses the epoch: mean AUROC within sources, pooled AUROC, or accuracy on validation; ``last`` keeps the
+        last one, where validation is too small to choose by.
     average_decay
         Exponential moving average of the weights, per step; 0 switches it off.
+    crop, crop_margin
+        Whether the network is fed with the whole film, with the lungs and a margin, or with nothing but the lungs.
+    shortcuts
+        What keeps the network to the lungs.
     """
 
     kind: Literal["expert", "multilabel"]
@@ -60,6 +66,8 @@ class Recipe(_Part):
     architecture: str = "resnet18"
     stages: tuple[Stage, ...]
     intensity: IntensityRule = "percentile-1-99"
+    crop: Crop = "film"
+    crop_margin: float = Field(default=0.0, ge=0, le=1)
     batch_size: int = Field(default=32, gt=0)
     optimiser: Optimiser
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
@@ -68,9 +76,10 @@ class Recipe(_Part):
     source_weights: dict[str, float] = Field(default_factory=dict)
     draws_per_epoch: int | None = None
     balance: float = Field(default=0.0, ge=0, le=1)
-    select_by: Literal["within-source-auroc", "auroc", "accuracy"] = "auroc"
+    select_by: Literal["within-source-auroc", "auroc", "accuracy", "last"] = "auroc"
     average_decay: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
+    shortcuts: ShortcutResistance = ShortcutResistance()
     mixed_precision: bool = True
     initial_weights: Literal["scratch", "imagenet"] | str = "scratch"
     antisymmetric_head: bool = True
@@ -80,6 +89,18 @@ class Recipe(_Part):
     def size_px(self) -> int:
         """Input size of the last stage: the one that is exported."""
         return self.stages[-1].size_px
+
+    @property
+    def specification(self) -> InputSpecification:
+        """How the network wants its films."""
+        return InputSpecification(
+            size_px=self.size_px, intensity=self.intensity, crop=self.crop, crop_margin=self.crop_margin
+        )
+
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether a lung network is needed to train by this recipe."""
+        return self.crop != "film" or self.shortcuts.needs_lungs
 
     @property
     def epochs(self) -> int:

@@ -2,16 +2,16 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.domain.label_hierarchy import DISPLAY_NAMES, ENSEMBLE_LABELS, PARENT_OF
 from app.inference.artifact import file_sha256
-from app.inference.manifest import InputEntry, LabelEntry, Manifest
-from training.calibrate import LabelCalibration
+from app.inference.manifest import InputEntry, LabelEntry, Manifest, MeasuredOnEntry, RatesEntry
+from training.calibrate import FEWEST_OF_A_CLASS, LabelCalibration
 from training.datasets import Film, manifest_sha256, read_manifest
 from training.export import Export, TrainedRun
 from training.onnx_graph import OPSET
@@ -20,10 +20,11 @@ from training.splits import check_groups
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Films of the given manifests, with the hash of each manifest."""
+    """Films of the given manifests, with the hash of each manifest and the folders they lie in."""
 
     films: tuple[Film, ...]
     sha256: dict[str, str]
+    folders: tuple[Path, ...] = ()
 
     def part(self, part: str) -> list[Film]:
         """Films of one part."""
@@ -34,7 +35,8 @@ def read_data(manifests: Sequence[Path]) -> Data:
     """Read manifests; fail if a patient group stands in two parts."""
     films = [film for manifest in manifests for film in read_manifest(manifest)]
     check_groups(films)
-    return Data(tuple(films), {_manifest_key(manifest): manifest_sha256(manifest) for manifest in manifests})
+    hashes = {_manifest_key(manifest): manifest_sha256(manifest) for manifest in manifests}
+    return Data(tuple(films), hashes, tuple(dict.fromkeys(manifest.parent for manifest in manifests)))
 
 
 def _manifest_key(manifest: Path) -> str:
@@ -107,6 +109,20 @@ def _licences_by_source(films: Sequence[Film]) -> dict[str, dict[str, int]]:
     return by_source
 
 
+def measured_on(calibrations: Mapping[str, LabelCalibration]) -> MeasuredOnEntry | None:
+    """Name the age groups of which validation holds enough films of each class of a label; None if there is none."""
+    points = [entry.points[0] for entry in calibrations.values()]
+    measured: list[Literal["adult", "paediatric"]] = []
+    groups: tuple[tuple[Literal["adult", "paediatric"], list[RatesEntry | None]], ...] = (
+        ("adult", [point.adults for point in points]),
+        ("paediatric", [point.children for point in points]),
+    )
+    for name, rates in groups:
+        if any(entry is not None and min(entry.positives, entry.negatives) >= FEWEST_OF_A_CLASS for entry in rates):
+            measured.append(name)
+    return MeasuredOnEntry(age_groups=tuple(measured)) if measured else None
+
+
 def build_manifest(
     run: TrainedRun,
     name: str,
@@ -155,6 +171,8 @@ def build_manifest(
             kernel=specification.kernel,
             mean=specification.mean,
             std=specification.std,
+            crop=specification.crop,
+            crop_margin=specification.crop_margin,
         ),
         opset=OPSET,
         outputs={
@@ -164,6 +182,7 @@ def build_manifest(
         },
         operating_points={label: entry.points for label, entry in calibrations.items()},
         calibration={label: entry.calibration for label, entry in calibrations.items()},
+        measured_on=measured_on(calibrations),
         precision=export.precision,
         training=training_record(run, data),
         evaluation={

@@ -4,8 +4,6 @@ import csv
 import json
 import math
 import platform
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,24 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from app.domain.discrimination import auroc
 from app.domain.label_hierarchy import ENSEMBLE_LABELS
-from app.domain.preprocessing import InputSpecification
-from training.augmentation import augmented
-from training.datasets import Film, load_inputs, load_training_films, manifest_sha256, read_manifest
+from training.batches import BatchDrawer, to_batch
+from training.datasets import Film, manifest_sha256, read_manifest
+from training.loading import LoadedFilm, load_inputs, load_training_films
+from training.lung_finder import LungFinder
 from training.networks import EXPERT_OUTPUTS, build_network, initialise, zero_head
 from training.recipe import Recipe
+from training.resistance import Resistance
 from training.splits import check_groups
 
-_CACHE_FACTOR = 1.3
+CACHE_FACTOR = 1.3
 _FEWEST_TO_SELECT = 10
-_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-_STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,41 +73,6 @@ def targets_of(films: list[Film], recipe: Recipe) -> NDArray[np.float32]:
     return targets
 
 
-def drawing_weights(films: list[Film], targets: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float64]:
-    """Probability of drawing each film: (cell size) ** -balance, times its source's weight."""
-    cells = [
-        (film.source, *("?" if math.isnan(v) else f"{v:.0f}" for v in row))
-        for film, row in zip(films, targets, strict=True)
-    ]
-    sizes: dict[tuple[str, ...], int] = {}
-    for cell in cells:
-        sizes[cell] = sizes.get(cell, 0) + 1
-    weights = np.array(
-        [sizes[cell] ** -recipe.balance * recipe.source_weights.get(cell[0], 1.0) for cell in cells], np.float64
-    )
-    chances: NDArray[np.float64] = weights / weights.sum()
-    return chances
-
-
-def to_batch(inputs: NDArray[np.float32]) -> Tensor:
-    """Grey inputs ``(N, H, W)`` in 0..1 to normalised ``(N, 3, H, W)``."""
-    grey = torch.from_numpy(inputs).unsqueeze(1)
-    return ((grey - _MEAN) / _STD).contiguous(memory_format=torch.channels_last)
-
-
-def loss_of(logits: Tensor, targets: Tensor, weights: Tensor, recipe: Recipe) -> Tensor:
-    """Smoothed cross-entropy (expert) or masked binary cross-entropy (multi-label), mean over known labels."""
-    if recipe.kind == "expert":
-        classes = targets[:, 0].long()
-        each = functional.cross_entropy(logits, classes, reduction="none", label_smoothing=recipe.label_smoothing)
-        return (each * weights).sum() / weights.sum()
-    known = ~torch.isnan(targets)
-    smoothed = torch.where(known, targets, 0.0) * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
-    each = functional.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
-    mask = known * weights.unsqueeze(1)
-    return (each * mask).sum() / mask.sum().clamp_min(1.0)
-
-
 def scores_of(network: nn.Module, inputs: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float64]:
     """Scores ``(N, K)`` in evaluation mode: the margin of an expert (K = 1), the logits of a multi-label network."""
     network.eval()
@@ -131,7 +93,7 @@ def selection_score(scores: NDArray[np.float64], targets: NDArray[np.float32], f
     """
     sources = np.array([film.source for film in films])
     within = [sources == source for source in np.unique(sources)]
-    parts = within if rule == "within-source-auroc" else [np.ones(len(films), bool)]
+    parts = within if rule in ("within-source-auroc", "last") else [np.ones(len(films), bool)]
     accuracies, areas = [], []
     for column in range(targets.shape[1]):
         for part in parts:
@@ -152,9 +114,12 @@ def selection_score(scores: NDArray[np.float64], targets: NDArray[np.float32], f
 class Run:
     """A training run in a directory; `train` carries on from its last checkpoint."""
 
-    def __init__(self, recipe: Recipe, films: TrainingSet, directory: Path) -> None:
+    def __init__(self, recipe: Recipe, films: TrainingSet, directory: Path, lungs: LungFinder | None = None) -> None:
+        if recipe.needs_lungs and lungs is None:
+            raise ValueError("the recipe needs masks of the lungs: give a lung network")
         directory.mkdir(parents=True, exist_ok=True)
         self.recipe, self.films, self.directory = recipe, films, directory
+        self.lungs = lungs if recipe.needs_lungs else None
         torch.manual_seed(recipe.seed)
         outputs = EXPERT_OUTPUTS if recipe.kind == "expert" else len(ENSEMBLE_LABELS)
         self.network = build_network(recipe.architecture, outputs)
@@ -172,6 +137,8 @@ class Run:
             else None
         )
         self.targets = targets_of(films.train, recipe)
+        self.drawer = BatchDrawer(recipe, films.train, self.targets)
+        self.resistance = Resistance(recipe, films.train, self.targets, self.network)
         self.draws = recipe.draws_per_epoch or len(films.train)
         self.steps_per_epoch = math.ceil(self.draws / recipe.batch_size)
         self.optimiser = self._optimiser()
@@ -191,11 +158,12 @@ class Run:
 
     def _optimiser(self) -> torch.optim.Optimizer:
         settings = self.recipe.optimiser
+        parameters = [*self.network.parameters(), *self.resistance.parameters()]
         if settings.name == "sgd":
             return torch.optim.SGD(
-                self.network.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
+                parameters, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
             )
-        return torch.optim.AdamW(self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -205,15 +173,15 @@ class Run:
     def train(self) -> dict[str, Any]:
         """Train to the last epoch and return the run's manifest."""
         self._resume()
-        specification = InputSpecification(size_px=self.recipe.size_px, intensity=self.recipe.intensity)
-        val_inputs = load_inputs(self.films.val, specification)
+        specification = self.recipe.specification
+        val_inputs = load_inputs(self.films.val, specification, self.lungs)
         val_targets = targets_of(self.films.val, self.recipe)
         size_px = 0
-        cached: list[NDArray[np.uint8]] = []
+        cached: list[LoadedFilm] = []
         while self.epoch < self.recipe.epochs:
             if (wanted := self.recipe.size_at(self.epoch)) != size_px:
                 size_px = wanted
-                cached = load_training_films(self.films.train, int(_CACHE_FACTOR * size_px))
+                cached = load_training_films(self.films.train, int(CACHE_FACTOR * size_px), specification, self.lungs)
             loss = self._epoch(cached, size_px)
             score = selection_score(
                 scores_of(self.evaluated, val_inputs), val_targets, self.films.val, self.recipe.select_by
@@ -222,6 +190,8 @@ class Run:
             done, rule = f"epoch {self.epoch + 1}/{self.recipe.epochs}", self.recipe.select_by
             tqdm.write(f"{done} loss {loss:.4f} {rule} {score:.4f}")
             self.epoch += 1
+            if self.recipe.select_by == "last":
+                score = float(self.epoch)
             undecided = math.isnan(score) and self.best == -math.inf  # nothing to choose by: keep the last epoch
             if size_px == self.recipe.size_px and (score > self.best or undecided):
                 self.best = self.best if undecided else score
@@ -229,15 +199,14 @@ class Run:
             self._checkpoint()
         return self._manifest()
 
-    def _epoch(self, cached: list[NDArray[np.uint8]], size_px: int) -> float:
+    def _epoch(self, cached: list[LoadedFilm], size_px: int) -> float:
         self.network.train()
         total = 0.0
-        batches = self._batches(cached, size_px)
+        batches = self.drawer.epoch(self.epoch, cached, size_px)
         title = f"epoch {self.epoch + 1}"
-        for films, targets, weights in tqdm(batches, title, self.steps_per_epoch, leave=False, unit="batch"):
+        for batch in tqdm(batches, title, self.steps_per_epoch, leave=False, unit="batch"):
             with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.mixed_precision):
-                logits = self.network(films)
-            loss = loss_of(logits.float(), targets, weights, self.recipe)
+                loss = self.resistance.loss(self.network, batch)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's gap
             self.optimiser.step()
@@ -250,40 +219,11 @@ class Run:
             raise FloatingPointError(f"the loss of epoch {self.epoch + 1} is not finite")
         return total / self.steps_per_epoch
 
-    def _batches(self, cached: list[NDArray[np.uint8]], size_px: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        random = np.random.default_rng((self.recipe.seed, self.epoch))
-        if self.recipe.draws_per_epoch is None:
-            drawn = random.permutation(len(cached))
-        else:
-            chance = drawing_weights(self.films.train, self.targets, self.recipe)
-            drawn = random.choice(len(cached), self.draws, p=chance)
-        settings = self.recipe.augmentation
-
-        def one(index: int, seed: int) -> NDArray[np.float32]:
-            return augmented(
-                cached[index], size_px, settings, np.random.default_rng(seed), self.films.train[index].squashed
-            )
-
-        with ThreadPoolExecutor(1) as pool:
-            chunks = [drawn[i : i + self.recipe.batch_size] for i in range(0, len(drawn), self.recipe.batch_size)]
-            seeds = [random.integers(0, 2**63, len(chunk)) for chunk in chunks]
-
-            def prepare(k: int) -> NDArray[np.float32]:
-                return np.stack([one(int(i), int(s)) for i, s in zip(chunks[k], seeds[k], strict=True)])
-
-            pending = pool.submit(prepare, 0)
-            for k, chunk in enumerate(chunks):
-                inputs = pending.result()
-                if k + 1 < len(chunks):
-                    pending = pool.submit(prepare, k + 1)
-                noisy = np.array([self.films.train[int(i)].noisy for i in chunk])
-                weights = np.where(noisy, self.recipe.noisy_label_weight, 1.0).astype(np.float32)
-                yield to_batch(inputs), torch.from_numpy(self.targets[chunk]), torch.from_numpy(weights)
-
     def _checkpoint(self) -> None:
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
+            "resistance": self.resistance.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "epoch": self.epoch,
@@ -309,6 +249,7 @@ class Run:
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        self.resistance.load_state_dict(state["resistance"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])

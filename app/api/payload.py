@@ -10,7 +10,7 @@ import numpy as np
 from app.domain.arrays import ActivationMap
 from app.domain.directed_divergence import DirectedDivergence
 from app.domain.ensemble import EnsembleResult
-from app.domain.operating_point import OperatingPoint
+from app.domain.operating_point import OperatingPoint, PostTest
 from app.domain.preprocessing import Rectangle
 from app.domain.regions import Region
 from app.domain.screening import NOTICE, DivergenceFinding, ExpertFinding, ScreeningResult
@@ -102,6 +102,18 @@ def operating_point_payload(point: OperatingPoint) -> Json:
         "threshold": point.threshold,
         "sensitivity": point.sensitivity,
         "specificity": point.specificity,
+        "indeterminate": list(point.indeterminate) if point.indeterminate is not None else None,
+    }
+
+
+def post_test_payload(found: PostTest) -> Json:
+    """Give a post-test probability with the likelihood ratio it was computed with, or the reason there is none."""
+    return {
+        "pretest_probability": found.pretest,
+        "probability": found.probability,
+        "likelihood_ratio": found.likelihood_ratio,
+        "measured_on": found.measured_on,
+        "reason": found.reason,
     }
 
 
@@ -111,8 +123,10 @@ def _expert(finding: ExpertFinding, with_maps: bool, picture: Picture | None) ->
         "logit": finding.logit,
         "probability": finding.probability,
         "decision": finding.decision,
+        "flags": list(finding.doubts),
         "operating_point": operating_point_payload(finding.operating_point),
-        "post_test_probability": finding.post_test_probability,
+        "post_test_probability": finding.post_test.probability if finding.post_test else None,
+        "post_test": post_test_payload(finding.post_test) if finding.post_test else None,
         "map": _map(finding, finding.activation_map) if with_maps and finding.activation_map is not None else None,
         "overlay": _picture(picture) if picture else None,
     }
@@ -135,6 +149,7 @@ def _divergence(finding: DivergenceFinding, with_maps: bool, pictures: Sequence[
         entry = divergence_map_payload(each, finding.extent)
         if not with_maps:
             entry |= {"log_k": None, "k": None, "display": None}
+        entry["outside_lungs"] = finding.outside_lungs[number]
         entry["regions"] = [_region(region) for region in finding.regions[number]] if finding.regions else []
         entry["overlay"] = _picture(pictures[number]) if pictures else None
         maps.append(entry)

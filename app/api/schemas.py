@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.operating_point import MeasuredOn, NoPostTest
+
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Grid = list[list[float]]
 Extent = Annotated[list[float], Field(min_length=4, max_length=4, description="[x0, y0, x1, y1] in original pixels")]
@@ -62,6 +64,17 @@ class OperatingPointDocument(_Document):
     threshold: Unit
     sensitivity: Unit | None
     specificity: Unit | None
+    indeterminate: Annotated[list[Unit], Field(min_length=2, max_length=2)] | None
+
+
+class PostTestDocument(_Document):
+    """A pre-test probability after the film, by the likelihood ratio of the decision; null for the ``reason``."""
+
+    pretest_probability: Unit
+    probability: Unit | None
+    likelihood_ratio: float | None
+    measured_on: MeasuredOn
+    reason: NoPostTest | None
 
 
 class MapDocument(_Document):
@@ -79,14 +92,17 @@ class ExpertDocument(_Document):
     """One expert's answer; ``logit`` is the calibrated margin of in-class over out-of-class.
 
     ``probability`` is its logistic. A class's own logit, which its map's mean plus bias gives, is not calibrated.
+    ``flags`` say why the decision is indeterminate where the film is none that the expert was measured on.
     """
 
     title: str
     logit: float
     probability: Unit
     decision: Literal["positive", "negative", "indeterminate"]
+    flags: list[str]
     operating_point: OperatingPointDocument
     post_test_probability: Unit | None
+    post_test: PostTestDocument | None
     map: MapDocument | None
     overlay: PictureDocument | None
 

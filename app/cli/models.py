@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from app.cli.exit_codes import OK, SOME_FAILED, UNUSABLE
 from app.domain.errors import ScreeningError
-from app.inference.artifact import Artifact, find_artifacts, newest
+from app.inference.artifact import Artifact, find_artifacts, newest, verify_report
+from app.inference.catalogue import load_model
 from app.inference.device import choose_device
-from app.inference.onnx_network import OnnxNetwork
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def add_parser(verbs: "Verbs") -> None:
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    """List every version, show the newest manifest, or check hashes, signature, golden answers and identity."""
+    """List every version, show the newest manifest, or check hashes, signature, golden answers, identity and report."""
     artifacts = find_artifacts(settings.models_dir)
     if parsed.name:
         artifacts = [artifact for artifact in artifacts if artifact.manifest.name == parsed.name]
@@ -48,10 +48,12 @@ def _verify(artifacts: list[Artifact], settings: Settings) -> int:
     for artifact in artifacts:
         label = f"{artifact.manifest.name} {artifact.manifest.version}"
         try:
-            OnnxNetwork(artifact, device)
+            load_model(artifact, device)
+            verdict = verify_report(artifact)
         except ScreeningError as error:
             failed += 1
-            print(f"{label}: {error}")
+            print(f"{label}: {error.detail.removeprefix(f'{label}: ')}")
         else:
-            print(f"{label}: valid")
+            said = "passed" if verdict.passed else f"failed in {', '.join(verdict.failed) or 'an unnamed point'}"
+            print(f"{label}: valid; its release gate {said}")
     return SOME_FAILED if failed else OK

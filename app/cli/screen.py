@@ -130,7 +130,7 @@ def figures(screening: Screening) -> Iterator[tuple[str, bytes]]:
 
     for name, finding in result.experts.items():
         if finding.activation_map is not None:
-            title = f"{finding.title}: {finding.probability:.2f} ({finding.decision})"
+            title = f"{finding.title}: {finding.probability:.2f} ({finding.decision}){_outside(finding.outside_lungs)}"
             caption = Caption(title, "no evidence", f"most evidence for {name}")
             yield f"cam-{name}", draw(positive_share(finding.activation_map), finding.extent, caption)
     yield from _divergence_figures(result, draw)
@@ -140,7 +140,11 @@ def _divergence_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[s
     found = result.divergence
     if found is None:
         return
-    for each in found.maps:
-        title = f"What speaks for {found.interest} rather than {found.overlap} (alpha {each.alpha:g})"
+    for each, share in zip(found.maps, found.outside_lungs, strict=True):
+        title = f"What speaks for {found.interest} rather than {found.overlap} (alpha {each.alpha:g}){_outside(share)}"
         caption = Caption(title, "no more than the other", f"more for {found.interest}")
         yield f"addk-{found.interest}-over-{found.overlap}-a{each.alpha:g}", draw(each.display, found.extent, caption)
+
+
+def _outside(share: float | None) -> str:
+    return "" if share is None else f", {100 * share:.0f} % outside the lungs"

@@ -132,6 +132,35 @@ def _axis_weights(cells: int, low: float, high: float, film_px: float, samples: 
     return weights
 
 
+def interpolate(values: FloatMap, extent: Rectangle, over: Rectangle, height: int, width: int) -> HeatMap:
+    """Interpolate a map on its native grid at the pixels of a picture of some rectangle of the film.
+
+    Bilinear with half-pixel centres and clamped edges.
+
+    Parameters
+    ----------
+    values
+        ``(h, w)`` on the native grid.
+    extent
+        The rectangle of the film, in its pixels, that the grid covers.
+    over
+        The rectangle of the film that the result covers.
+    height, width
+        Size of the result.
+
+    Returns
+    -------
+    HeatMap
+        ``(height, width)`` float32, a convex combination of cells everywhere.
+    """
+    x0, y0, x1, y1 = extent
+    left, top, right, bottom = over
+    down = _axis_weights(values.shape[0], y0 - top, y1 - top, float(bottom - top), height)
+    across = _axis_weights(values.shape[1], x0 - left, x1 - left, float(right - left), width)
+    heat: HeatMap = (down @ values.astype(np.float32)) @ across.T
+    return heat
+
+
 def lay_over_film(
     display: FloatMap, extent: Rectangle, film_height: int, film_width: int, height: int, width: int
 ) -> HeatMap:
@@ -156,8 +185,4 @@ def lay_over_film(
     HeatMap
         ``(height, width)`` float32, a convex combination of cells everywhere.
     """
-    x0, y0, x1, y1 = extent
-    down = _axis_weights(display.shape[0], y0, y1, float(film_height), height)
-    across = _axis_weights(display.shape[1], x0, x1, float(film_width), width)
-    heat: HeatMap = (down @ display.astype(np.float32)) @ across.T
-    return heat
+    return interpolate(display, extent, (0.0, 0.0, float(film_width), float(film_height)), height, width)

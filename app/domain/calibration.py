@@ -1,9 +1,15 @@
-"""From a network's logit to a probability that means what it says."""
+"""From a network's logit to a probability that means what it says, and how well it does."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Truth: TypeAlias = NDArray[np.bool_]
+Probabilities: TypeAlias = NDArray[np.float64]
+ECE_BINS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +44,58 @@ def sigmoid(logits: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
     """Logistic function without overflow, element by element."""
     positive = np.exp(-np.abs(logits))
     return np.where(np.asarray(logits) >= 0, 1.0 / (1.0 + positive), positive / (1.0 + positive))
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Films of similar probability: how many, their mean probability, and the share that was positive."""
+
+    films: int
+    probability: float
+    frequency: float
+
+
+def reliability(truth: Truth, probabilities: Probabilities, bins: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
+    """Compare probabilities with what was true, over bins of equal mass.
+
+    Parameters
+    ----------
+    truth, probabilities
+        ``(N,)``; films of equal probability are put into bins in their order.
+    bins
+        Sizes differ by one film at most.
+
+    Returns
+    -------
+    tuple
+        From the least to the most probable; empty with fewer films than bins.
+    """
+    return tuple(
+        ReliabilityBin(part.size, float(probabilities[part].mean()), float(truth[part].mean()))
+        for part in _equal_parts(probabilities, bins)
+    )
+
+
+def calibration_error(truth: Truth, probabilities: Probabilities, bins: int = ECE_BINS) -> float | None:
+    """Give the expected calibration error over bins of equal mass; None with fewer films than bins.
+
+    References
+    ----------
+    Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015; bins of equal mass:
+    Nixon et al., Measuring calibration in deep learning, CVPR workshops 2019.
+    """
+    gaps = [
+        abs(float(probabilities[part].mean() - truth[part].mean())) * part.size
+        for part in _equal_parts(probabilities, bins)
+    ]
+    return sum(gaps) / truth.size if gaps else None
+
+
+def brier_score(truth: Truth, probabilities: Probabilities) -> float | None:
+    """Mean squared difference between probability and truth; None without films."""
+    return float(((probabilities - truth) ** 2).mean()) if truth.size else None
+
+
+def _equal_parts(probabilities: Probabilities, bins: int) -> Iterator[NDArray[np.int64]]:
+    if probabilities.size >= bins:
+        yield from np.array_split(np.argsort(probabilities, kind="stable"), bins)

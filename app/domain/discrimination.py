@@ -1,6 +1,5 @@
-"""How well scores tell two classes apart, with intervals that resample patients."""
+"""How well scores tell two classes apart."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -8,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values: TypeAlias = NDArray[np.float64]
-Metric: TypeAlias = Callable[[Values, Values], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,48 +63,52 @@ def auroc(truth: Values, scores: Values) -> float:
     return float((ranks[positive].sum() - positives * (positives + 1) / 2.0) / (positives * negatives))
 
 
-def with_interval(
-    truth: Values,
-    scores: Values,
-    groups: NDArray[np.str_],
-    metric: Metric = auroc,
-    *,
-    rounds: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate a metric with an interval that draws patients, not films, with replacement.
+@dataclass(frozen=True, slots=True)
+class RocCurve:
+    """Sensitivity against the share of negatives called positive, from the strictest threshold to the laxest.
+
+    Attributes
+    ----------
+    false_positive_share, sensitivity
+        ``(M,)`` from (0, 0) to (1, 1), neither ever falling.
+    """
+
+    false_positive_share: Values
+    sensitivity: Values
+
+    def thinned(self, most: int) -> "RocCurve":
+        """Keep at most ``most`` (2 or more) of the points, spread evenly along the curve, its two ends among them."""
+        walked = self.false_positive_share + self.sensitivity
+        chosen = np.unique(np.searchsorted(walked, np.linspace(0.0, walked[-1], most)))
+        return RocCurve(self.false_positive_share[chosen], self.sensitivity[chosen])
+
+
+def roc_curve(truth: Values, scores: Values) -> RocCurve:
+    """Trace the ROC curve; films of equal score are passed together.
 
     Parameters
     ----------
     truth
-        ``(N,)`` 0, 1, or NaN where unknown; unknown films are left out.
+        ``(N,)`` 0 or 1, both present.
     scores
         ``(N,)``.
-    groups
-        ``(N,)`` the patient, or leak-proof unit, of each film.
-    metric
-        Of truth and scores; called only where both classes are present.
-    rounds, seed
-        Bootstrap rounds and their seed.
 
     Returns
     -------
-    Estimate
-        Without values if a class is empty.
+    RocCurve
+        With one point a distinct score, and the origin.
+
+    Raises
+    ------
+    ValueError
+        If a class is empty.
     """
-    known = ~np.isnan(truth)
-    truth, scores, groups = truth[known], scores[known], groups[known]
-    positives, negatives = int((truth == 1).sum()), int((truth == 0).sum())
-    if positives == 0 or negatives == 0:
-        return Estimate(None, None, None, positives, negatives)
-    _, member = np.unique(groups, return_inverse=True)
-    order = np.argsort(member, kind="stable")
-    films_of = np.split(order, np.cumsum(np.bincount(member))[:-1])
-    random = np.random.default_rng(seed)
-    values = []
-    for _ in range(rounds):
-        drawn = np.concatenate([films_of[group] for group in random.integers(0, len(films_of), len(films_of))])
-        if 0 < truth[drawn].sum() < drawn.size:
-            values.append(metric(truth[drawn], scores[drawn]))
-    low, high = (float(v) for v in np.percentile(values, (2.5, 97.5))) if values else (None, None)
-    return Estimate(metric(truth, scores), low, high, positives, negatives)
+    positive = truth == 1
+    if positive.all() or not positive.any():
+        raise ValueError("a ROC curve needs films of both classes")
+    _, rank = np.unique(-scores, return_inverse=True)
+    hits = np.bincount(rank, positive)
+    alarms = np.bincount(rank, ~positive)
+    return RocCurve(
+        np.concatenate([[0.0], np.cumsum(alarms) / alarms.sum()]), np.concatenate([[0.0], np.cumsum(hits) / hits.sum()])
+    )

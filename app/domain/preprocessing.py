@@ -1,9 +1,9 @@
 """From a film to a network's input, and exactly back.
 
-The film is scaled so that its longer side fills the input, its intensities are stretched by a named rule that looks
-at the film alone (never at the padding), and the shorter side is padded with zeros on both sides. It is never
-stretched to another shape. `Placement` remembers where the film came to lie, so that every map of the network can be
-laid over the film's own pixels.
+The film, or the window of it that the network wants (the lungs and a margin), is scaled so that its longer side fills
+the input, its intensities are stretched by a named rule that looks at that window alone (never at the padding), and the
+shorter side is padded with zeros on both sides. It is never stretched to another shape. `Placement` remembers where the
+film came to lie, so that every map of the network can be laid over the film's own pixels.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,12 @@ from app.domain.resampling import Kernel, resize
 Rectangle: TypeAlias = tuple[float, float, float, float]
 """``(x0, y0, x1, y1)`` in pixels of the original film; pixel ``(0, 0)`` covers ``[0, 1] x [0, 1]``."""
 
+Window: TypeAlias = tuple[int, int, int, int]
+"""A `Rectangle` of whole pixels, inside the film."""
+
 IntensityRule: TypeAlias = Literal["percentile-1-95", "percentile-1-99", "full-range", "global-0-207"]
+
+Crop: TypeAlias = Literal["film", "lungs", "lungs-only"]
 
 _PERCENTILES: dict[str, tuple[float, float]] = {"percentile-1-95": (1.0, 95.0), "percentile-1-99": (1.0, 99.0)}
 _GLOBAL_WHITE = 207.0 / 255.0
@@ -42,6 +47,11 @@ class InputSpecification:
         largest value of the stored type) or ``global-0-207`` (compatibility with that paper's released code, 8 bit).
     mean, std
         Per channel, subtracted and divided after scaling to 0..1. Padding is 0 *before* this step.
+    crop
+        ``film`` feeds the whole film, ``lungs`` the rectangle around both lungs, ``lungs-only`` that rectangle with
+        everything but the lungs blacked out (`app.domain.lung_input`).
+    crop_margin
+        Widens that rectangle on each side, as a share of its width and height.
     """
 
     size_px: int
@@ -50,6 +60,8 @@ class InputSpecification:
     intensity: IntensityRule = "percentile-1-99"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    crop: Crop = "film"
+    crop_margin: float = 0.0
 
     def __post_init__(self) -> None:
         """Hold the parts consistent."""
@@ -57,11 +69,13 @@ class InputSpecification:
             raise ValueError(f"input of {self.channels} channels and {self.size_px} px")
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ValueError("mean and std need one value a channel, std above 0")
+        if not 0.0 <= self.crop_margin <= 1.0:
+            raise ValueError(f"a crop margin of {self.crop_margin}; 0 to 1 expected")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a film lies inside a square network input.
+    """Where a film, or a window of it, lies inside a square network input.
 
     Attributes
     ----------
@@ -70,9 +84,11 @@ class Placement:
     size_px
         Side of the input.
     height_px, width_px
-        The resized film inside the input.
+        The resized window inside the input.
     top_px, left_px
         Its offset; the remainder of the padding is at the bottom and on the right.
+    window
+        The part of the film that was fed, in whole pixels of the film; None is all of it.
     """
 
     film_height: int
@@ -82,13 +98,20 @@ class Placement:
     width_px: int
     top_px: int
     left_px: int
+    window: Window | None = None
+
+    @property
+    def seen(self) -> Window:
+        """The rectangle of the film that was fed, in whole pixels."""
+        return self.window if self.window is not None else (0, 0, self.film_width, self.film_height)
 
     @property
     def extent(self) -> Rectangle:
         """The rectangle of the film, in its own pixels, that the whole input covers."""
-        per_x = self.film_width / self.width_px
-        per_y = self.film_height / self.height_px
-        x0, y0 = -self.left_px * per_x, -self.top_px * per_y
+        left, top, right, bottom = self.seen
+        per_x = (right - left) / self.width_px
+        per_y = (bottom - top) / self.height_px
+        x0, y0 = left - self.left_px * per_x, top - self.top_px * per_y
         return (x0, y0, x0 + self.size_px * per_x, y0 + self.size_px * per_y)
 
     def to_film(self, x: float, y: float) -> tuple[float, float]:
@@ -102,8 +125,8 @@ class Placement:
         return (x - x0) * self.size_px / (x1 - x0), (y - y0) * self.size_px / (y1 - y0)
 
 
-def place(film_height: int, film_width: int, size_px: int) -> Placement:
-    """Fit a film into a square input: longer side to ``size_px``, shorter side truncated and centred.
+def place(film_height: int, film_width: int, size_px: int, window: Window | None = None) -> Placement:
+    """Fit a film, or a window of it, into a square input: longer side to ``size_px``, shorter side truncated, centred.
 
     Parameters
     ----------
@@ -111,18 +134,28 @@ def place(film_height: int, film_width: int, size_px: int) -> Placement:
         Original pixels, at least 1.
     size_px
         Side of the square input.
+    window
+        The part of the film to feed; None is all of it.
 
     Returns
     -------
     Placement
         With ``left = remainder // 2`` and ``top = remainder // 2``.
+
+    Raises
+    ------
+    ValueError
+        If the window is empty or reaches beyond the film.
     """
-    longer = max(film_height, film_width)
-    height_px = max(1, film_height * size_px // longer)
-    width_px = max(1, film_width * size_px // longer)
-    return Placement(
-        film_height, film_width, size_px, height_px, width_px, (size_px - height_px) // 2, (size_px - width_px) // 2
-    )
+    left, top, right, bottom = window if window is not None else (0, 0, film_width, film_height)
+    if not (0 <= left < right <= film_width and 0 <= top < bottom <= film_height):
+        raise ValueError(f"the window {window} does not lie on a film of {film_width} x {film_height} pixels")
+    height, width = bottom - top, right - left
+    longer = max(height, width)
+    height_px = max(1, height * size_px // longer)
+    width_px = max(1, width * size_px // longer)
+    top_px, left_px = (size_px - height_px) // 2, (size_px - width_px) // 2
+    return Placement(film_height, film_width, size_px, height_px, width_px, top_px, left_px, window)
 
 
 def stretch_intensity(resized: GrayImage, rule: IntensityRule, white: float) -> GrayImage:
@@ -159,7 +192,9 @@ def stretch_intensity(resized: GrayImage, rule: IntensityRule, white: float) -> 
     return stretched
 
 
-def to_network_input(film: Radiograph, specification: InputSpecification) -> tuple[NetworkInput, Placement]:
+def to_network_input(
+    film: Radiograph, specification: InputSpecification, window: Window | None = None
+) -> tuple[NetworkInput, Placement]:
     """Prepare one film for a network.
 
     Parameters
@@ -168,6 +203,9 @@ def to_network_input(film: Radiograph, specification: InputSpecification) -> tup
         Display-ready MONOCHROME2 pixels.
     specification
         The network's manifest entry.
+    window
+        The part of the film to feed, where the specification crops to the lungs (`app.domain.lungs.lung_window`);
+        None feeds the whole film.
 
     Returns
     -------
@@ -181,8 +219,9 @@ def to_network_input(film: Radiograph, specification: InputSpecification) -> tup
     ImageRefusedError
         ``low_contrast``, see `stretch_intensity`.
     """
-    placement = place(film.height, film.width, specification.size_px)
-    resized = resize(film.pixels, placement.height_px, placement.width_px, specification.kernel)
+    placement = place(film.height, film.width, specification.size_px, window)
+    left, top, right, bottom = placement.seen
+    resized = resize(film.pixels[top:bottom, left:right], placement.height_px, placement.width_px, specification.kernel)
     stretched = stretch_intensity(resized, specification.intensity, float(np.iinfo(film.pixels.dtype).max))
     return pad_and_normalise(stretched, placement, specification), placement
 

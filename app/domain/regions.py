@@ -1,5 +1,6 @@
 """Where a heat map is hot, as boxes on the original film."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ class Region:
     share
         The area's part of the whole film's heat, 0..1.
     zone
-        Lung zone, e.g. ``"right lower"``; None until lungs are segmented.
+        Lung zone, e.g. ``"right lower"``; None where most of it lies outside the lungs, or no lungs are known.
     """
 
     box: tuple[int, int, int, int]
@@ -74,7 +75,14 @@ def connected_areas(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return labels
 
 
-def hot_regions(heat: HeatMap, film_height: int, film_width: int, *, most: int = 8) -> tuple[Region, ...]:
+def hot_regions(
+    heat: HeatMap,
+    film_height: int,
+    film_width: int,
+    *,
+    most: int = 8,
+    zone_of: Callable[[HeatMap], str | None] | None = None,
+) -> tuple[Region, ...]:
     """Box the connected areas at and above half of a heat map's maximum, hottest share first.
 
     Parameters
@@ -85,6 +93,8 @@ def hot_regions(heat: HeatMap, film_height: int, film_width: int, *, most: int =
         The film's size in pixels.
     most
         Boxes at most; the area of the maximum is always among them.
+    zone_of
+        Names the lung zone of an area's heat (`app.domain.lungs.hottest_zone`); None names none.
 
     Returns
     -------
@@ -112,5 +122,6 @@ def hot_regions(heat: HeatMap, film_height: int, film_width: int, *, most: int =
             min(film_width, int(np.ceil((xs[-1] + 1) * per_x))),
             min(film_height, int(np.ceil((ys[-1] + 1) * per_y))),
         )
-        regions.append(Region(box, float(shares[number])))
+        zone = zone_of(np.where(inside, heat, np.float32(0.0))) if zone_of is not None else None
+        regions.append(Region(box, float(shares[number]), zone))
     return tuple(regions)

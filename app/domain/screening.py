@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from app.domain.arrays import ActivationMap
 from app.domain.directed_divergence import DirectedDivergence
 from app.domain.ensemble import EnsembleResult
-from app.domain.operating_point import Decision, OperatingPoint
+from app.domain.operating_point import Decision, OperatingPoint, PostTest
 from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
 from app.domain.regions import Region
@@ -40,10 +40,12 @@ class ExpertFinding:
         ``(h, w)`` signed evidence; None where maps were not asked for.
     extent
         Rectangle of the film the map's grid covers.
-    post_test_probability
-        None unless a pre-test probability was given.
+    post_test
+        None unless a pre-test probability was given for this class.
     outside_lungs
-        Share of the map's positive evidence outside the lungs; None until lungs are segmented.
+        Share of the map's positive evidence outside the lungs; None where no lungs are known or nothing is positive.
+    doubts
+        Why the decision is indeterminate: flags of the film that put it outside what the expert was measured on.
     """
 
     name: str
@@ -55,8 +57,9 @@ class ExpertFinding:
     activation_map: ActivationMap | None
     extent: Rectangle
     flags: tuple[str, ...] = ()
-    post_test_probability: float | None = None
+    post_test: PostTest | None = None
     outside_lungs: float | None = None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class DivergenceFinding:
     """The two experts' maps contrasted, at one or more amplifications.
 
     ``intended_use`` holds only if both experts are positive (papers/1, section III); ``reason`` says which is not.
-    ``regions`` has one entry per map, empty where regions were not asked for.
+    ``regions`` has one entry per map, empty where regions were not asked for; ``outside_lungs`` the share of each
+    display map outside the lungs, None where no lungs are known.
     """
 
     interest: str
@@ -73,6 +77,7 @@ class DivergenceFinding:
     reason: str | None
     maps: tuple[DirectedDivergence, ...]
     extent: Rectangle
+    outside_lungs: tuple[float | None, ...]
     regions: tuple[tuple[Region, ...], ...] = ()
 
 
@@ -85,7 +90,7 @@ class ScreeningResult:
     experts
         By name, the class of interest first.
     flags
-        About the film and the request: reading flags, ``forced``, …
+        About the film and the request: what the input gate noticed (`GateFlag`), ``forced``, reading flags.
     timings_ms
         Processor-independent names of the stages to wall milliseconds.
     """
@@ -112,7 +117,14 @@ def intended_use(interest: ExpertFinding, overlap: ExpertFinding) -> tuple[bool,
     short = [finding for finding in (interest, overlap) if finding.decision != "positive"]
     if not short:
         return True, None
-    said = " and ".join(
-        f"{f.name} is {f.decision} ({f.probability:.2f} below {f.operating_point.threshold:.2f})" for f in short
-    )
+    said = " and ".join(f"{f.name} is {f.decision} ({_where(f)})" for f in short)
     return False, f"The divergence is meant for films that both experts find positive; {said}."
+
+
+def _where(finding: ExpertFinding) -> str:
+    if finding.doubts:
+        return ", ".join(doubt.removeprefix("gate_").replace("_", " ") for doubt in finding.doubts)
+    probability, (low, high) = finding.probability, finding.operating_point.band
+    if probability < low:
+        return f"{probability:.2f} below {low:.2f}"
+    return f"{probability:.2f} between {low:.2f} and {high:.2f}" if probability < high else f"{probability:.2f}"

@@ -5,12 +5,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.domain.errors import ArtifactError
-from app.inference.manifest import MANIFEST_FILE, MODEL_FILE, Manifest
+from app.inference.manifest import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, Manifest
 
 _CHUNK_BYTES = 1 << 20
+
+
+class ReleaseVerdict(BaseModel):
+    """What the release gate said of a model: whether it passed, and the names of what it failed."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    passed: bool
+    failed: tuple[str, ...]
+
+
+class _Report(BaseModel):
+    """The part of ``report.json`` that says of which weights it speaks; the rest is for readers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_sha256: str
+    verdict: ReleaseVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +77,18 @@ def read_artifact(directory: Path) -> Artifact:
             f"{directory.parent.name}/{directory.name}/{MANIFEST_FILE} cannot be read: {error.strerror}"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
         raise ArtifactError(
-            f"{directory.parent.name}/{directory.name}/{MANIFEST_FILE}: {where}: {first['msg']}"
+            f"{directory.parent.name}/{directory.name}/{MANIFEST_FILE}: {_first(error, 'manifest')}"
         ) from error
     if (directory.parent.name, directory.name) != (manifest.name, manifest.version):
         raise ArtifactError(f"{manifest.name} {manifest.version} stands in {directory.parent.name}/{directory.name}")
     return Artifact(directory, manifest)
+
+
+def _first(error: ValidationError, whole: str = "report") -> str:
+    """Say where the first fault is, and which."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or whole}: {first['msg']}"
 
 
 def verify_files(artifact: Artifact) -> None:
@@ -87,6 +109,36 @@ def verify_files(artifact: Artifact) -> None:
                 f"{artifact.manifest.name} {artifact.manifest.version}: {name} has hash {found[:12]}…,"
                 f" the manifest says {expected[:12]}…"
             )
+
+
+def verify_report(artifact: Artifact) -> ReleaseVerdict:
+    """Check that the release gate's report belongs to these very weights.
+
+    Returns
+    -------
+    ReleaseVerdict
+        Of the gate; a model that failed is reported, not refused.
+
+    Raises
+    ------
+    ArtifactError
+        If the manifest lists no report, it cannot be read, holds no verdict, or speaks of other weights.
+    """
+    manifest = artifact.manifest
+    where = f"{manifest.name} {manifest.version}"
+    if REPORT_FILE not in manifest.files:
+        raise ArtifactError(f"{where}: there is no {REPORT_FILE}; the release gate was never run")
+    try:
+        report = _Report.model_validate_json(artifact.path(REPORT_FILE).read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"{where}: {REPORT_FILE} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ArtifactError(f"{where}: {REPORT_FILE}: {_first(error)}") from error
+    if report.model_sha256 != manifest.model_sha256:
+        raise ArtifactError(
+            f"{where}: {REPORT_FILE} is of weights {report.model_sha256[:12]}…, not of {manifest.model_sha256[:12]}…"
+        )
+    return report.verdict
 
 
 def find_artifacts(models_dir: Path) -> list[Artifact]:

@@ -11,7 +11,8 @@ from app.domain.errors import ArtifactError, ModelNotFoundError
 from app.inference.artifact import Artifact, find_artifacts, newest
 from app.inference.batching import BatchedNetwork
 from app.inference.device import Device
-from app.inference.expert import Network
+from app.inference.expert import LoadedModel, Network
+from app.inference.lungs_network import LungsNetwork, OnnxLungsNetwork
 from app.inference.onnx_network import OnnxNetwork
 
 CATALOGUE_FILE = "catalogue.json"
@@ -36,24 +37,37 @@ class EnsembleEntry(BaseModel):
 
 
 class CatalogueFile(BaseModel):
-    """``models/catalogue.json``: pairs and the ensemble are data beside the models. The first pair is the default."""
+    """``models/catalogue.json``: pairs, the ensemble and the lungs network are data beside the models.
+
+    The first pair is the default. Without ``lungs`` there is no input gate, and no map knows where the lungs are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_: Literal["discern-catalogue/1"] = Field(alias="schema")
     pairs: tuple[Pair, ...] = Field(min_length=1)
     ensemble: EnsembleEntry = EnsembleEntry()
+    lungs: str | None = None
 
 
 class Catalogue:
-    """Loaded networks by name."""
+    """Loaded networks by name, and the one that finds the lungs."""
 
     def __init__(
-        self, networks: Mapping[str, Network], artifacts: Mapping[str, Artifact], content: CatalogueFile
+        self,
+        networks: Mapping[str, Network],
+        artifacts: Mapping[str, Artifact],
+        content: CatalogueFile,
+        lungs: LungsNetwork | None = None,
     ) -> None:
         self._networks = MappingProxyType(dict(networks))
         self._artifacts = MappingProxyType(dict(artifacts))
-        self._content = content
+        self._content, self._lungs = content, lungs
+        for name, network in networks.items():
+            if network.manifest.input.crop != "film" and lungs is None:
+                raise ArtifactError(
+                    f"{name} is fed with the lungs' part of a film, but {CATALOGUE_FILE} names no lungs"
+                )
         for pair in content.pairs:
             for name in (pair.interest, pair.overlap):
                 if name not in networks:
@@ -67,6 +81,17 @@ class Catalogue:
     def networks(self) -> Mapping[str, Network]:
         """Every loaded network by name."""
         return self._networks
+
+    @property
+    def lungs(self) -> LungsNetwork | None:
+        """The network that finds the lungs; None where none is shipped."""
+        return self._lungs
+
+    @property
+    def models(self) -> Mapping[str, LoadedModel]:
+        """Everything that is loaded by name, the lungs network last."""
+        lungs = {} if self._lungs is None else {self._lungs.manifest.name: self._lungs}
+        return {**self._networks, **lungs}
 
     @property
     def artifacts(self) -> Mapping[str, Artifact]:
@@ -159,9 +184,23 @@ def load_catalogue(models_dir: Path, device: Device, *, batch: bool = False) -> 
         If a model or the catalogue is not valid; nothing is served from a broken release.
     """
     content = read_catalogue_file(models_dir)
-    artifacts = newest(find_artifacts(models_dir))
+    found = newest(find_artifacts(models_dir))
+    if content.lungs is not None and (content.lungs not in found or found[content.lungs].manifest.kind != "lungs"):
+        raise ArtifactError(f"{CATALOGUE_FILE}: {content.lungs!r} is no lungs network here")
+    artifacts = {
+        name: artifact for name, artifact in found.items() if artifact.manifest.kind != "lungs" or name == content.lungs
+    }
     networks: dict[str, Network] = {}
+    lungs: LungsNetwork | None = None
     for name, artifact in artifacts.items():
+        if artifact.manifest.kind == "lungs":
+            lungs = OnnxLungsNetwork(artifact, device)
+            continue
         network = OnnxNetwork(artifact, device)
         networks[name] = BatchedNetwork(network) if batch else network
-    return Catalogue(networks, artifacts, content)
+    return Catalogue(networks, artifacts, content, lungs)
+
+
+def load_model(artifact: Artifact, device: Device) -> LoadedModel:
+    """Load one artefact of any kind as `load_catalogue` does; raises what its network raises."""
+    return OnnxLungsNetwork(artifact, device) if artifact.manifest.kind == "lungs" else OnnxNetwork(artifact, device)

@@ -34,8 +34,8 @@ class DeviceReport:
     provider: str
 
 
-class Network(Protocol):
-    """A loaded network as a function of prepared films."""
+class LoadedModel(Protocol):
+    """What can be said of any loaded network without running it."""
 
     @property
     def manifest(self) -> Manifest:
@@ -46,6 +46,10 @@ class Network(Protocol):
     def runs_on(self) -> DeviceReport:
         """The device that was checked after loading."""
         ...
+
+
+class Network(LoadedModel, Protocol):
+    """A loaded network as a function of prepared films."""
 
     def __call__(self, films: NetworkInput, *, maps: bool = True, features: bool = False) -> NetworkOutputs:
         """Run a batch ``(N, C, H, W)``; only what is asked for is moved."""

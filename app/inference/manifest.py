@@ -1,17 +1,22 @@
 """What travels with released weights: the manifest of ``models/<name>/<version>/``."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain.calibration import Calibration
-from app.domain.operating_point import OperatingPoint
-from app.domain.preprocessing import InputSpecification, IntensityRule
+from app.domain.input_gate import FACTS, GateLimits
+from app.domain.lungs import SIDES
+from app.domain.operating_point import OperatingPoint, Rates
+from app.domain.preprocessing import Crop, InputSpecification, IntensityRule
 from app.domain.resampling import Kernel
 
 SCHEMA: Literal["discern-manifest/1"] = "discern-manifest/1"
 MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE, CARD_FILE = "model.onnx", "manifest.json", "golden.npz", "MODEL_CARD.md"
+REPORT_FILE = "report.json"
+EXPLAINED_OUTPUTS: Final = ("logits", "cam", "features")
+LUNG_OUTPUTS: Final = ("logits", "lungs")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -31,6 +36,8 @@ class InputEntry(_Part):
     intensity: IntensityRule
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: Crop = "film"
+    crop_margin: Unit = 0.0
 
     @model_validator(mode="after")
     def _is_a_specification(self) -> Self:
@@ -39,7 +46,9 @@ class InputEntry(_Part):
 
     def specification(self) -> InputSpecification:
         """Give the domain's value."""
-        return InputSpecification(self.size_px, self.channels, self.kernel, self.intensity, self.mean, self.std)
+        return InputSpecification(
+            self.size_px, self.channels, self.kernel, self.intensity, self.mean, self.std, self.crop, self.crop_margin
+        )
 
 
 class LabelEntry(_Part):
@@ -54,8 +63,27 @@ class LabelEntry(_Part):
     reason: str | None = None
 
 
+class RatesEntry(_Part):
+    """Sensitivity and specificity among one kind of patients, and the films they were measured on."""
+
+    sensitivity: Unit | None = None
+    specificity: Unit | None = None
+    sensitivity_interval: tuple[Unit, Unit] | None = None
+    specificity_interval: tuple[Unit, Unit] | None = None
+    positives: int = Field(default=0, ge=0)
+    negatives: int = Field(default=0, ge=0)
+
+    def rates(self) -> Rates:
+        """Give the domain's value."""
+        return Rates(self.sensitivity, self.specificity)
+
+
 class OperatingPointEntry(_Part):
-    """A threshold on the calibrated probability, measured on validation."""
+    """A threshold on the calibrated probability, measured on validation.
+
+    ``indeterminate`` bounds the probabilities around the threshold that decide nothing. ``adults`` and ``children`` are
+    the rates of one age group at the same threshold.
+    """
 
     name: str
     threshold: Unit
@@ -63,10 +91,21 @@ class OperatingPointEntry(_Part):
     specificity: Unit | None = None
     sensitivity_interval: tuple[Unit, Unit] | None = None
     specificity_interval: tuple[Unit, Unit] | None = None
+    indeterminate: tuple[Unit, Unit] | None = None
+    adults: RatesEntry | None = None
+    children: RatesEntry | None = None
+
+    @model_validator(mode="after")
+    def _is_a_point(self) -> Self:
+        self.point()
+        return self
 
     def point(self) -> OperatingPoint:
         """Give the domain's value."""
-        return OperatingPoint(self.threshold, self.sensitivity, self.specificity, self.name)
+        return OperatingPoint(
+            self.threshold, self.sensitivity, self.specificity, self.name, self.indeterminate,
+            self.adults.rates() if self.adults else None, self.children.rates() if self.children else None,
+        )  # fmt: skip
 
 
 class CalibrationEntry(_Part):
@@ -89,17 +128,25 @@ class PrecisionEntry(_Part):
     gates: dict[str, float] = Field(default_factory=dict)
 
 
+class MeasuredOnEntry(_Part):
+    """Whose films a network was measured on; on others its decisions are indeterminate."""
+
+    age_groups: tuple[Literal["adult", "paediatric"], ...] = Field(min_length=1)
+
+
 class Manifest(_Part):
     """The whole manifest; unknown fields are an error.
 
     ``labels`` of an expert are exactly two, index 1 in-class; the expert's ``target`` is its positive class. Operating
-    points and calibrations are per label name; an expert's are under its target.
+    points and calibrations are per label name; an expert's are under its target. ``labels`` of a lungs network are
+    `app.domain.input_gate.FACTS` in their order, each with the operating point from which on it counts; ``gate`` holds
+    the fields of `app.domain.input_gate.GateLimits` that are applied.
     """
 
     schema_: Literal["discern-manifest/1"] = Field(default=SCHEMA, alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-    kind: Literal["expert", "multilabel"]
+    kind: Literal["expert", "multilabel", "lungs"]
     title: str
     architecture: str
     target: str | None = None
@@ -109,6 +156,8 @@ class Manifest(_Part):
     outputs: dict[str, tuple[str | int, ...]]
     operating_points: dict[str, tuple[OperatingPointEntry, ...]]
     calibration: dict[str, CalibrationEntry] = Field(default_factory=dict)
+    gate: dict[str, float] = Field(default_factory=dict)
+    measured_on: MeasuredOnEntry | None = None
     precision: PrecisionEntry = PrecisionEntry()
     training: dict[str, Any] = Field(default_factory=dict)  # Any: a record for readers, never interpreted by serving
     evaluation: dict[str, Any] = Field(default_factory=dict)  # Any: the card's numbers, as measured
@@ -135,15 +184,47 @@ class Manifest(_Part):
         for required in (MODEL_FILE, GOLDEN_FILE, CARD_FILE):
             if required not in self.files:
                 raise ValueError(f"files lacks the hash of {required}")
-        if not {"logits", "features", "cam"} <= set(self.outputs):
-            raise ValueError("outputs must name logits, features and cam")
-        if len(self.outputs["cam"]) != 4 or not all(isinstance(side, int) for side in self.outputs["cam"][1:]):
-            raise ValueError("outputs.cam must be N, labels, height and width of the grid")
+        self._check_outputs()
+        self._check_gate(names)
         decided = [self.target] if self.kind == "expert" else names
         missing = [name for name in decided if name is not None and not self.operating_points.get(name)]
         if missing:
             raise ValueError(f"no operating point for {', '.join(missing)}")
         return self
+
+    def _check_outputs(self) -> None:
+        wanted = LUNG_OUTPUTS if self.kind == "lungs" else EXPLAINED_OUTPUTS
+        if not set(wanted) <= set(self.outputs):
+            raise ValueError(f"outputs must name {', '.join(wanted)}")
+        planes = self.outputs[self._map]
+        if len(planes) != 4 or not all(isinstance(side, int) for side in planes[1:]):
+            raise ValueError(f"outputs.{self._map} must be N, planes, height and width of the grid")
+
+    def _check_gate(self, names: list[str]) -> None:
+        if self.kind == "lungs":
+            if tuple(names) != FACTS:
+                raise ValueError(f"the labels of a lungs network are {', '.join(FACTS)}, in this order")
+            if self.outputs["lungs"][1] != len(SIDES):
+                raise ValueError(f"outputs.lungs must have {len(SIDES)} planes, the right lung first")
+            if self.input.crop != "film":
+                raise ValueError("a lungs network sees the whole film: input.crop must be film")
+            self.gate_limits()
+        elif self.gate:
+            raise ValueError("only a lungs network has a gate")
+
+    @property
+    def _map(self) -> str:
+        return "lungs" if self.kind == "lungs" else "cam"
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the maps, in cells."""
+        height, width = self.outputs[self._map][2:]
+        return int(height), int(width)
+
+    def gate_limits(self) -> GateLimits:
+        """Give the domain's value."""
+        return GateLimits.of(self.gate)
 
     @property
     def model_sha256(self) -> str:

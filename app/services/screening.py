@@ -1,33 +1,35 @@
 """One film in; experts, their maps, the directed divergence, the ensemble and the overlays out."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from app.domain.activation_map import evidence_contrast, lay_over_film, peak_is_on_film
-from app.domain.arrays import FloatMap, NetworkInput
+from app.domain.arrays import FloatMap
 from app.domain.directed_divergence import directed_divergences
 from app.domain.ensemble import EnsembleResult, combine
 from app.domain.errors import DivergenceError, DivergenceReason
-from app.domain.operating_point import post_test_probability
+from app.domain.input_gate import GateFlag, doubts, is_enlarged
+from app.domain.lungs import hottest_zone, outside_lungs, zones
+from app.domain.operating_point import post_test
 from app.domain.overlay import overlay_size
-from app.domain.preprocessing import InputSpecification, Placement, to_network_input
-from app.domain.radiograph import Radiograph
+from app.domain.preprocessing import Placement, Rectangle
 from app.domain.regions import Region, hot_regions
 from app.domain.screening import DivergenceFinding, ExpertFinding, ModelIdentity, ScreeningResult, intended_use
 from app.inference.catalogue import Catalogue
-from app.inference.expert import Network, NetworkOutputs
+from app.inference.expert import LoadedModel, Network, NetworkOutputs
 from app.inference.scheduling import WorkQueue
 from app.services.options import ScreeningOptions
 from app.services.ports import PictureEncoder, RadiographDecoder
+from app.services.preparation import CheckedFilm, Preparation, check_film
 from app.services.rendering import Pictures, render
+from app.services.stopwatch import Stopwatch
 
 _REGION_GRID_PX = 256
-_LOW_RESOLUTION_PX = 256
 OUT_OF_CLASS_MAP = "out_of_class_map"
 """Flag of a map that shows what speaks against the expert's class, as the predicted class was asked for."""
 PEAK_OUTSIDE_FILM = "peak_outside_film"
@@ -41,38 +43,6 @@ class Screening:
     result: ScreeningResult
     pictures: Pictures | None
     options: ScreeningOptions
-
-
-class Stopwatch:
-    """Milliseconds of named stages, by a clock of seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self.elapsed_ms: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage; a stage entered twice adds up."""
-        started = self._clock()
-        try:
-            yield
-        finally:
-            self.elapsed_ms[name] = self.elapsed_ms.get(name, 0.0) + 1000.0 * (self._clock() - started)
-
-
-class _Preparation:
-    """Network inputs of one film, made once for every distinct specification."""
-
-    def __init__(self, film: Radiograph, stopwatch: Stopwatch) -> None:
-        self._film, self._stopwatch = film, stopwatch
-        self._made: dict[InputSpecification, tuple[NetworkInput, Placement]] = {}
-
-    def for_network(self, network: Network) -> tuple[NetworkInput, Placement]:
-        specification = network.manifest.input.specification()
-        if specification not in self._made:
-            with self._stopwatch.stage("preprocess"):
-                self._made[specification] = to_network_input(self._film, specification)
-        return self._made[specification]
 
 
 class ScreeningService:
@@ -133,68 +103,41 @@ class ScreeningService:
         pair = self._catalogue.pair(options.interest, options.overlap)
         with stopwatch.stage("decode"):
             film = self._decoder.decode(content, tolerate_refusals=options.force)
-        prepared = _Preparation(film, stopwatch)
+        checked = check_film(film, self._catalogue.lungs, stopwatch, force=options.force)
+        prepared = Preparation(checked, stopwatch)
         maps_wanted = bool(options.include & {"maps", "overlays", "regions"})
         experts: dict[str, ExpertFinding] = {}
         for name in dict.fromkeys((pair.interest, pair.overlap)):
             network = self._catalogue.expert(name)
-            experts[name] = self._ask(network, prepared, options, stopwatch, maps=maps_wanted, interest=pair.interest)
+            pretest = options.pretest_probability if name == pair.interest else None
+            experts[name] = _ask(network, checked, prepared, options, stopwatch, maps=maps_wanted, pretest=pretest)
         alphas = options.alphas or (pair.alpha,)
         divergence = None
         if maps_wanted:
             with stopwatch.stage("maps"):
                 divergence = _contrast(
-                    film, experts[pair.interest], experts[pair.overlap], alphas, regions="regions" in options.include
+                    checked, experts[pair.interest], experts[pair.overlap], alphas, regions="regions" in options.include
                 )
-        ensemble = self._ensemble(prepared, stopwatch) if "ensemble" in options.include else None
+        ensemble = self._ensemble(checked, prepared, stopwatch) if "ensemble" in options.include else None
         pictures = None
         if options.include & {"overlays", "film"}:
             pictures = render(film, experts, divergence, options, self._encoder, stopwatch)
-        used = [self._catalogue.expert(name) for name in experts]
-        used += list(self._catalogue.members.values()) if ensemble is not None else []
+        asked = [self._catalogue.expert(name) for name in experts]
+        used: list[LoadedModel] = [*asked, *(self._catalogue.members.values() if ensemble is not None else ())]
+        used += [self._catalogue.lungs] if self._catalogue.lungs is not None else []
+        enlarged = any(is_enlarged(prepared.for_network(network)[1]) for network in asked)
+        flags = (
+            *film.flags,
+            *checked.flags,
+            *((str(GateFlag.LOW_RESOLUTION),) if enlarged else ()),
+            *(("forced",) if options.force else ()),
+        )
         result = ScreeningResult(
-            film, tuple(identity(network) for network in used), experts, divergence, ensemble,
-            _film_flags(film, options), stopwatch.elapsed_ms,
-        )  # fmt: skip
+            film, tuple(identity(model) for model in used), experts, divergence, ensemble, flags, stopwatch.elapsed_ms
+        )
         return Screening(result, pictures, options)
 
-    def _ask(
-        self,
-        network: Network,
-        prepared: _Preparation,
-        options: ScreeningOptions,
-        stopwatch: Stopwatch,
-        *,
-        maps: bool,
-        interest: str,
-    ) -> ExpertFinding:
-        films, placement = prepared.for_network(network)
-        with stopwatch.stage("networks"):
-            outputs = network(films, maps=maps)
-        manifest = network.manifest
-        target = manifest.labels[1].name
-        calibration = manifest.calibration_of(target)
-        margin = float(outputs.logits[0, 1]) - float(outputs.logits[0, 0])
-        probability = calibration.probability(margin)
-        point = manifest.operating_point_of(target)
-        decision = point.decide(probability)
-        evidence = _evidence(outputs, options)
-        out_of_class = (OUT_OF_CLASS_MAP,) if _shows_out_of_class(outputs, options) else ()
-        pretest = options.pretest_probability if manifest.name == interest else None
-        return ExpertFinding(
-            name=manifest.name,
-            title=manifest.title,
-            logit=calibration.logit(margin),
-            probability=probability,
-            decision=decision,
-            operating_point=point,
-            activation_map=evidence,
-            extent=placement.extent,
-            flags=() if evidence is None else _map_flags(evidence, placement) + out_of_class,
-            post_test_probability=post_test_probability(pretest, point, decision) if pretest is not None else None,
-        )
-
-    def _ensemble(self, prepared: _Preparation, stopwatch: Stopwatch) -> EnsembleResult | None:
+    def _ensemble(self, checked: CheckedFilm, prepared: Preparation, stopwatch: Stopwatch) -> EnsembleResult | None:
         members = self._catalogue.members
         if not members:
             return None
@@ -208,20 +151,73 @@ class ScreeningService:
                 for index, label in enumerate(network.manifest.labels)
             }
         first = next(iter(members.values())).manifest
-        return combine(
+        combined = combine(
             probabilities,
             {label.name: first.operating_point_of(label.name) for label in first.labels},
             {label.name: label.parent for label in first.labels},
             {label.name: label.evaluated for label in first.labels},
         )
+        reasons = tuple(dict.fromkeys(flag for network in members.values() for flag in _doubts(checked, network)))
+        if not reasons:
+            return combined
+        undecided = tuple(replace(label, decision="indeterminate") for label in combined.labels)
+        return EnsembleResult(undecided, (*combined.flags, *reasons))
 
 
-def identity(network: Network) -> ModelIdentity:
+def identity(model: LoadedModel) -> ModelIdentity:
     """Name the weights behind an answer."""
-    manifest = network.manifest
+    manifest = model.manifest
     return ModelIdentity(
-        manifest.name, manifest.version, manifest.model_sha256, manifest.precision.compute, network.runs_on.device
+        manifest.name, manifest.version, manifest.model_sha256, manifest.precision.compute, model.runs_on.device
     )
+
+
+def _ask(
+    network: Network,
+    checked: CheckedFilm,
+    prepared: Preparation,
+    options: ScreeningOptions,
+    stopwatch: Stopwatch,
+    *,
+    maps: bool,
+    pretest: float | None,
+) -> ExpertFinding:
+    films, placement = prepared.for_network(network)
+    with stopwatch.stage("networks"):
+        outputs = network(films, maps=maps)
+    manifest = network.manifest
+    target = manifest.labels[1].name
+    calibration = manifest.calibration_of(target)
+    margin = float(outputs.logits[0, 1]) - float(outputs.logits[0, 0])
+    probability = calibration.probability(margin)
+    point = manifest.operating_point_of(target)
+    reasons = _doubts(checked, network)
+    decision = "indeterminate" if reasons else point.decide(probability)
+    evidence = _evidence(outputs, options)
+    out_of_class = (OUT_OF_CLASS_MAP,) if _shows_out_of_class(outputs, options) else ()
+    return ExpertFinding(
+        name=manifest.name,
+        title=manifest.title,
+        logit=calibration.logit(margin),
+        probability=probability,
+        decision=decision,
+        operating_point=point,
+        activation_map=evidence,
+        extent=placement.extent,
+        flags=() if evidence is None else _map_flags(evidence, placement) + out_of_class,
+        post_test=post_test(pretest, point, decision, checked.paediatric) if pretest is not None else None,
+        outside_lungs=None if evidence is None else _outside(evidence, placement.extent, checked),
+        doubts=reasons,
+    )
+
+
+def _doubts(checked: CheckedFilm, network: Network) -> tuple[str, ...]:
+    measured_on = network.manifest.measured_on
+    return doubts(checked.flags, None if measured_on is None else measured_on.age_groups)
+
+
+def _outside(values: FloatMap, extent: Rectangle, checked: CheckedFilm) -> float | None:
+    return None if checked.lungs is None else outside_lungs(values, extent, checked.lungs)
 
 
 def _evidence(outputs: NetworkOutputs, options: ScreeningOptions) -> FloatMap | None:
@@ -247,7 +243,7 @@ def _map_flags(evidence: FloatMap, placement: Placement) -> tuple[str, ...]:
 
 
 def _contrast(
-    film: Radiograph, interest: ExpertFinding, overlap: ExpertFinding, alphas: tuple[float, ...], *, regions: bool
+    checked: CheckedFilm, interest: ExpertFinding, overlap: ExpertFinding, alphas: tuple[float, ...], *, regions: bool
 ) -> DivergenceFinding:
     """Contrast two findings of one film; maps of different grids or rectangles are refused (SPEC 1.6)."""
     if interest.activation_map is None or overlap.activation_map is None:
@@ -259,26 +255,28 @@ def _contrast(
         )
     maps = tuple(
         each
-        if peak_is_on_film(each.log_k, interest.extent, film.height, film.width)
+        if peak_is_on_film(each.log_k, interest.extent, checked.film.height, checked.film.width)
         else replace(each, flags=(*each.flags, PEAK_OUTSIDE_FILM))
         for each in directed_divergences(interest.activation_map, overlap.activation_map, alphas)
     )
     used_as_intended, reason = intended_use(interest, overlap)
-    found = tuple(_regions(film, each.display, interest) for each in maps) if regions else ()
-    return DivergenceFinding(interest.name, overlap.name, used_as_intended, reason, maps, interest.extent, found)
-
-
-def _regions(film: Radiograph, display: FloatMap, finding: ExpertFinding) -> tuple[Region, ...]:
-    height, width = overlay_size(film.height, film.width, _REGION_GRID_PX)
-    return hot_regions(
-        lay_over_film(display, finding.extent, film.height, film.width, height, width), film.height, film.width
+    found = _regions(checked, [each.display for each in maps], interest.extent) if regions else ()
+    outside = tuple(_outside(each.display, interest.extent, checked) for each in maps)
+    return DivergenceFinding(
+        interest.name, overlap.name, used_as_intended, reason, maps, interest.extent, outside, found
     )
 
 
-def _film_flags(film: Radiograph, options: ScreeningOptions) -> tuple[str, ...]:
-    flags = list(film.flags)
-    if max(film.height, film.width) < _LOW_RESOLUTION_PX:
-        flags.append("low_resolution")
-    if options.force:
-        flags.append("forced")
-    return tuple(flags)
+def _regions(checked: CheckedFilm, displays: Sequence[FloatMap], extent: Rectangle) -> tuple[tuple[Region, ...], ...]:
+    film = checked.film
+    height, width = overlay_size(film.height, film.width, _REGION_GRID_PX)
+    name = None if checked.lungs is None else partial(hottest_zone, cut=zones(checked.lungs, height, width))
+    return tuple(
+        hot_regions(
+            lay_over_film(display, extent, film.height, film.width, height, width),
+            film.height,
+            film.width,
+            zone_of=name,
+        )
+        for display in displays
+    )

@@ -126,6 +126,19 @@ def _divergence(maps: dict[str, NDArray[np.float64]], interest: str, overlap: st
     }
 
 
+def _post_test(pretest: float, decision: str, point: dict[str, float]) -> dict[str, Any]:
+    ill, healthy = point["sensitivity"], 1 - point["specificity"]
+    ratio = ill / healthy if decision == "positive" else (1 - ill) / (1 - healthy)
+    odds = pretest / (1 - pretest) * ratio
+    return {
+        "pretest_probability": pretest,
+        "probability": odds / (1 + odds),
+        "likelihood_ratio": ratio,
+        "measured_on": "all",
+        "reason": None,
+    }
+
+
 def answer(content: bytes, query: dict[str, str]) -> dict[str, Any]:
     """Build the whole answer for one film."""
     kind, pixels = _film(content)
@@ -142,7 +155,7 @@ def answer(content: bytes, query: dict[str, str]) -> dict[str, Any]:
     shown = np.asarray(Image.fromarray(pixels).resize((max(1, round(width * scale)), max(1, round(height * scale)))))
     film = {"png": _png(shown), "width": shown.shape[1], "height": shown.shape[0]}
     probabilities = {"covid19": 0.774, "pneumonia": 0.832 if width < 900 or kind == "dicom" else 0.31}
-    experts = {}
+    experts: dict[str, dict[str, Any]] = {}
     for name, values in maps.items():
         point, probability = OPERATING_POINTS[name], probabilities[name]
         experts[name] = {
@@ -160,6 +173,10 @@ def answer(content: bytes, query: dict[str, str]) -> dict[str, Any]:
             },
             "overlay": film,
         }
+    for name, expert in experts.items():
+        asked = query.get("pretest_probability") if name == interest else None
+        expert["post_test"] = _post_test(float(asked), expert["decision"], OPERATING_POINTS[name]) if asked else None
+        expert["post_test_probability"] = expert["post_test"]["probability"] if expert["post_test"] else None
     both = all(expert["decision"] == "positive" for expert in experts.values())
     divergence = _divergence(maps, interest, overlap, float(query.get("alpha", "15")))
     row, column = np.unravel_index(np.argmax(divergence["log_k"]), (GRID, GRID))

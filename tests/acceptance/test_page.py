@@ -566,6 +566,119 @@ def test_experts_show_probability_decision_and_operating_point(opened: Page) -> 
             expect(cards.nth(nth)).to_contain_text(f"{100 * share:.0f} %")
 
 
+def test_a_band_of_probabilities_that_decide_nothing_is_named(opened: Page) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        body["experts"][body["divergence"]["interest"]]["operating_point"]["indeterminate"] = [0.31, 0.86]
+        route.fulfill(response=response, json=body)
+
+    opened.route("**/v1/screenings*", altered)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+
+    cards = opened.locator("#experts .expert")
+    expect(cards.nth(0)).to_contain_text("positive from 86 %, indeterminate from 31 %")
+    expect(cards.nth(1)).not_to_contain_text("indeterminate")
+
+
+def type_pretest(page: Page, text: str) -> None:
+    page.fill("#pretest", text)
+    page.keyboard.press("Enter")
+
+
+def test_a_pretest_probability_is_sent_as_a_share_and_its_answer_is_shown(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(600, 800)))
+    cards = opened.locator("#experts .expert")
+    expect(cards.locator(".post-test")).to_have_count(0)
+
+    with opened.expect_request(_is_screening) as sent:
+        answer = screened(opened, lambda: type_pretest(opened, "12,5 %"))
+
+    interest, overlap = pair(answer)
+    found = answer["experts"][interest]["post_test"]
+    odds = 0.125 / 0.875 * found["likelihood_ratio"]
+    assert "pretest_probability=0.125" in sent.value.url
+    assert found["probability"] == pytest.approx(odds / (1 + odds))
+    line = cards.nth(0).locator(".post-test")
+    expect(line).to_contain_text(f"{100 * found['probability']:.0f} % after the film")
+    expect(line).to_contain_text("12.5 % before it")
+    expect(line).to_contain_text(f"likelihood ratio {found['likelihood_ratio']:.3g} of a")
+    expect(cards.nth(1).locator(".post-test")).to_have_count(0)
+    assert answer["experts"][overlap]["post_test"] is None
+
+
+def test_a_pretest_probability_that_is_none_is_explained_and_not_sent(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+    requests: list[str] = []
+    opened.on("request", lambda request: requests.append(request.url))
+
+    within, none = "above 0 and below 100", "Type a percentage"
+    for typed, words in [("0", within), ("100", within), ("250", within), ("-5", none), ("1e1", none), ("x", none)]:
+        type_pretest(opened, typed)
+
+        expect(opened.locator("#pretest-error")).to_contain_text(words)
+        expect(opened.locator("#pretest")).to_have_attribute("aria-invalid", "true")
+    assert requests == []
+
+
+def test_an_empty_field_takes_the_post_test_probability_away(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+    screened(opened, lambda: type_pretest(opened, "20"))
+    expect(opened.locator(".post-test")).to_have_count(1)
+
+    answer = screened(opened, lambda: type_pretest(opened, ""))
+
+    assert answer["experts"][pair(answer)[0]]["post_test"] is None
+    expect(opened.locator(".post-test")).to_have_count(0)
+
+
+def test_a_pretest_probability_goes_with_its_patient_and_its_class(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+    screened(opened, lambda: type_pretest(opened, "20"))
+
+    opened.click("#swap")
+
+    expect(opened.locator("#pretest")).to_have_value("")
+    expect(opened.locator("label[for=pretest]")).to_contain_text("Pneumonia")
+    screened(opened, lambda: type_pretest(opened, "30"))
+    expect(opened.locator("#experts .expert").nth(0).locator(".post-test")).to_contain_text("30.0 % before it")
+
+    answer = screened(opened, lambda: choose(opened, film_png(420, 500)))
+
+    assert all(expert["post_test"] is None for expert in answer["experts"].values())
+    expect(opened.locator("#pretest")).to_have_value("")
+    expect(opened.locator(".post-test")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("indeterminate", "answer is indeterminate"),
+        ("not_measured", "is not known"),
+        ("ratio_zero", "no diseased patient"),
+        ("ratio_unbounded", "no patient without the disease"),
+    ],
+)
+def test_where_there_is_no_post_test_probability_the_page_says_why(opened: Page, reason: str, words: str) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        body["experts"][body["divergence"]["interest"]]["post_test"] = {
+            "pretest_probability": 0.2, "probability": None, "likelihood_ratio": None, "measured_on": "all",
+            "reason": reason,
+        }  # fmt: skip
+        route.fulfill(response=response, json=body)
+
+    opened.route("**/v1/screenings*", altered)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+
+    line = opened.locator("#experts .expert").nth(0).locator(".post-test")
+    expect(line).to_contain_text("No probability after the film: ")
+    expect(line).to_contain_text(words)
+
+
 def test_labels_stand_in_a_tree_by_parent_and_unevaluated_ones_say_so(opened: Page) -> None:
     answer = screened(opened, lambda: choose(opened, film_png(600, 800)))
 
@@ -681,6 +794,90 @@ def test_a_refused_film_may_be_answered_anyway(opened: Page) -> None:
     expect(opened.locator("#result")).to_be_visible()
     expect(opened.locator("#banners")).to_contain_text("Answered on request")
     expect(opened.locator("#error")).to_be_hidden()
+
+
+def test_a_refusal_says_what_the_check_found(opened: Page) -> None:
+    opened.route(
+        "**/v1/screenings*", problem(422, "not_a_chest_radiograph", "the probability of a frontal film is 0.02")
+    )
+
+    choose(opened, film_png(400, 500))
+
+    expect(opened.locator("#error .finding")).to_have_text(
+        "What the check found: the probability of a frontal film is 0.02."
+    )
+    expect(opened.locator("#force")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["lungs_not_found", "gate_not_a_chest_radiograph", "forced"], "does not take this image for a frontal"),
+        (["forced"], "had nothing against this image"),
+    ],
+)
+def test_a_forced_answer_says_what_the_check_had_against_it(opened: Page, flags: list[str], words: str) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | {"flags": flags})
+
+    opened.route("**/v1/screenings*", refused_once(altered))
+
+    choose(opened, film_png(400, 500))
+    opened.click("#force")
+
+    expect(opened.locator("#banners .warning")).to_contain_text(words)
+    for flag in flags:
+        expect(opened.locator(f'#notes [data-flag="{flag}"]').first).to_be_visible()
+        expect(opened.locator(f'#notes [data-flag="{flag}"] code')).to_have_count(0)
+
+
+def refused_once(then: Callable[[Route], None]) -> Callable[[Route], None]:
+    """Refuse the first film and answer the same one when asked again."""
+    refusal = problem(422, "not_a_chest_radiograph")
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        (refusal if len(asked) == 1 else then)(route)
+
+    return answer
+
+
+def test_an_expert_that_decides_nothing_says_why(opened: Page) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        body["experts"][body["divergence"]["interest"]] |= {"decision": "indeterminate", "flags": ["inverted"]}
+        route.fulfill(response=response, json=body)
+
+    opened.route("**/v1/screenings*", altered)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+
+    cards = opened.locator("#experts .expert")
+    expect(cards.nth(0).locator(".doubt")).to_contain_text("not measured on such films: an inverted film.")
+    expect(cards.nth(0).locator(".chip")).to_have_text("indeterminate")
+    expect(cards.nth(1).locator(".doubt")).to_have_count(0)
+
+
+def test_shares_outside_the_lungs_and_zones_are_shown(opened: Page) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        for number, expert in enumerate(body["experts"].values()):
+            expert["map"]["outside_lungs"] = 0.12 + 0.2 * number
+        body["divergence"]["maps"][0]["outside_lungs"] = 0.07
+        body["divergence"]["maps"][0]["regions"][0]["zone"] = "right lower"
+        route.fulfill(response=response, json=body)
+
+    opened.route("**/v1/screenings*", altered)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+
+    for nth, share in enumerate(("12 %", "32 %", "7 %")):
+        expect(opened.locator(".panel").nth(nth).locator(".figures")).to_contain_text(f"outside the lungs{share}")
+    expect(opened.locator("#notes")).to_contain_text("right lower")
 
 
 def test_a_service_out_of_reach_is_told_and_may_be_tried_again(opened: Page) -> None:

@@ -40,6 +40,13 @@ def client(app: FastAPI) -> Iterator[TestClient]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def lungs_client(release_with_lungs: Path) -> Iterator[TestClient]:
+    """The application over a release that finds lungs and has an input gate."""
+    with TestClient(create_app(toy_settings(release_with_lungs))) as opened:
+        yield opened
+
+
 class HeldService:
     """An application with one worker and one waiting place, whose decoder waits for the test."""
 

@@ -63,12 +63,13 @@ def test_an_answer_has_every_field_of_the_interface(client: TestClient, film_png
         assert expert["probability"] == pytest.approx(1 / (1 + math.exp(-expert["logit"])))
         assert expert["decision"] == ("positive" if expert["probability"] >= 0.5 else "negative")
         assert expert["operating_point"] == {
-            "name": "default", "threshold": 0.5, "sensitivity": 0.9, "specificity": 0.8,
+            "name": "default", "threshold": 0.5, "sensitivity": 0.9, "specificity": 0.8, "indeterminate": None,
         }  # fmt: skip
         values = np.array(expert["map"]["values"])
         assert values.shape == (4, 4)
         assert (expert["map"]["min"], expert["map"]["max"]) == pytest.approx((values.min(), values.max()))
         assert expert["map"]["outside_lungs"] is None
+        assert expert["flags"] == []
         assert expert["post_test_probability"] is None
     divergence = found["divergence"]
     assert (divergence["interest"], divergence["overlap"]) == ("covid19", "pneumonia")
@@ -295,11 +296,15 @@ def test_a_pretest_probability_moves_with_the_decision(client: TestClient, film_
     for_disease, for_health = (0.9, 0.2) if positive else (0.1, 0.8)
     expected = 0.2 * for_disease / (0.2 * for_disease + 0.8 * for_health)
     assert found["covid19"]["post_test_probability"] == pytest.approx(expected)
+    assert found["covid19"]["post_test"] == {
+        "pretest_probability": 0.2,
+        "probability": pytest.approx(expected),
+        "likelihood_ratio": pytest.approx(for_disease / for_health),
+        "measured_on": "all",
+        "reason": None,
+    }
     assert found["pneumonia"]["post_test_probability"] is None
-
-
-def test_a_small_film_is_flagged(client: TestClient) -> None:
-    assert answer(client, png_bytes(chest_film(120, 100)))["flags"] == ["low_resolution"]
+    assert found["pneumonia"]["post_test"] is None
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from pathlib import Path
 from app.api.problems import STATUS_OF
 from app.codecs.reading_flags import ReadingFlag
 from app.domain.errors import DivergenceError, ImageRefusedError, RefusalReason
+from app.domain.input_gate import GateFlag, doubts
 
 WORDS = Path("app/api/web/words.js").read_text(encoding="utf-8")
 DOMAIN_FLAGS = {
     "no_positive_evidence", "x:no_positive_evidence", "x':no_positive_evidence", "flat_heat_map", "low_contrast_map",
-    "would_overflow_float16", "would_overflow_float32", "overflow_float64", "low_resolution", "forced",
+    "would_overflow_float16", "would_overflow_float32", "overflow_float64", "forced",
     "child_above_parent", "peak_outside_film", "out_of_class_map",
 }  # fmt: skip
 
@@ -22,7 +23,7 @@ def keys(table: str) -> set[str]:
 
 
 def test_every_flag_has_words() -> None:
-    assert {*map(str, ReadingFlag), *DOMAIN_FLAGS} - keys("FLAGS") == set()
+    assert {*map(str, ReadingFlag), *map(str, GateFlag), *DOMAIN_FLAGS} - keys("FLAGS") == set()
 
 
 def test_every_problem_has_words() -> None:
@@ -30,3 +31,10 @@ def test_every_problem_has_words() -> None:
     codes |= {str(reason) for reason in RefusalReason}
 
     assert codes - {"artifact_invalid"} - keys("PROBLEMS") == set()
+
+
+def test_every_reason_for_doubt_has_few_words() -> None:
+    body = re.search(r"const DOUBTS = \{(.*?)\n\};", WORDS, re.S)
+    assert body is not None
+
+    assert set(doubts(map(str, GateFlag), ("adult",))) - set(re.findall(r"(\w+): \"", body[1])) == set()

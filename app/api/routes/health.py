@@ -23,7 +23,7 @@ async def ready(context: ContextDep, response: Response) -> ReadyDocument:
     state = context.queue_state()
     if not state.accepting:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    models = [identity(network) for network in context.catalogue.networks.values()]
+    models = [identity(model) for model in context.catalogue.models.values()]
     return ReadyDocument(
         status="ready" if state.accepting else "stopping",
         device=context.device,

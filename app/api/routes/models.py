@@ -7,15 +7,14 @@ from app.api.responses import FastJSONResponse, problems
 from app.api.schemas import LoadedModelDocument, ManifestDocument, ModelsDocument, PairDocument
 from app.domain.errors import ModelNotFoundError
 from app.inference.artifact import Artifact
-from app.inference.expert import Network
+from app.inference.expert import LoadedModel
 from app.inference.manifest import CARD_FILE
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-def _document(network: Network) -> LoadedModelDocument:
-    manifest = network.manifest
-    cam = manifest.outputs["cam"]
+def _document(model: LoadedModel) -> LoadedModelDocument:
+    manifest = model.manifest
     return LoadedModelDocument(
         name=manifest.name,
         version=manifest.version,
@@ -23,9 +22,9 @@ def _document(network: Network) -> LoadedModelDocument:
         title=manifest.title,
         architecture=manifest.architecture,
         labels=[label.name for label in manifest.labels],
-        grid=[int(side) for side in cam[2:]],
-        device=network.runs_on.device,
-        provider=network.runs_on.provider,
+        grid=list(manifest.grid),
+        device=model.runs_on.device,
+        provider=model.runs_on.provider,
         sha256=manifest.model_sha256,
     )
 
@@ -35,7 +34,7 @@ async def list_models(context: ContextDep) -> ModelsDocument:
     """Return every loaded model, the shipped pairs and the ensemble's members."""
     catalogue = context.catalogue
     return ModelsDocument(
-        models=[_document(network) for network in catalogue.networks.values()],
+        models=[_document(model) for model in catalogue.models.values()],
         pairs=[PairDocument(interest=p.interest, overlap=p.overlap, alpha=p.alpha) for p in catalogue.pairs],
         ensemble=list(catalogue.members),
     )
@@ -45,7 +44,7 @@ async def list_models(context: ContextDep) -> ModelsDocument:
 async def show_model(name: str, context: ContextDep) -> Response:
     """Return the manifest as released, with the device the model runs on."""
     artifact = _artifact(name, context)
-    runs_on = context.catalogue.networks[name].runs_on
+    runs_on = context.catalogue.models[name].runs_on
     return FastJSONResponse(
         {
             "manifest": artifact.manifest.model_dump(mode="json", by_alias=True),

@@ -5,9 +5,10 @@ import { parseAlpha } from "./divergence.js";
 import { byId, h, percent } from "./dom.js";
 import { filmBitmap, watchIntake } from "./intake.js";
 import { Panel } from "./panel.js";
+import { parsePretest } from "./pretest.js";
 import { loadPreferences, savePreferences } from "./preferences.js";
 import { tripleReadings } from "./readings.js";
-import { expertCard, factRows, failure, findings, noteItems } from "./report.js";
+import { expertCard, factRows, failure, findings, noteItems, objections } from "./report.js";
 import { gridOnFilm, regionsAboveHalf } from "./resampling.js";
 import { saveBlob, savePlate, saveSheet } from "./saving.js";
 import { Problem, describeExample, expertNames, fetchExample, screen } from "./service.js";
@@ -18,7 +19,7 @@ const NOTICE = byId("notice").textContent;
 const REGION_GRID_PX = 256;
 
 const look = loadPreferences();
-const shown = { file: null, source: null, film: null, response: null, interest: null, overlap: null, evidence: "row", forced: false, heat: true, readings: [], boxes: [] };
+const shown = { file: null, source: null, film: null, response: null, interest: null, overlap: null, evidence: "row", pretest: null, forced: false, heat: true, readings: [], boxes: [] };
 let experts = [];
 let running = null;
 let redrawing = 0;
@@ -35,7 +36,7 @@ function tell(text) {
 
 // --- asking the service ---------------------------------------------------------------------------------------------
 
-/** Examine a film. `changes`: {interest, overlap, evidence} asked for; `keep`: leave the result in view meanwhile. */
+/** Examine a film. `changes`: {interest, overlap, evidence, pretest} asked for; `keep`: leave the result in view meanwhile. */
 async function examine(file, { source = null, force = false, keep = false, changes = {} } = {}) {
   running?.abort();
   const controller = new AbortController();
@@ -44,8 +45,9 @@ async function examine(file, { source = null, force = false, keep = false, chang
   if (!keep) {
     byId("result").hidden = true;
     shown.response = null;
+    clearPretest();
   }
-  const wanted = { interest: shown.interest, overlap: shown.overlap, evidence: shown.evidence, ...changes };
+  const wanted = { interest: shown.interest, overlap: shown.overlap, evidence: shown.evidence, pretest: shown.pretest, ...changes };
   byId("busy").hidden = false;
   byId("result").setAttribute("aria-busy", "true");
   tell("Examining the film…");
@@ -58,7 +60,7 @@ async function examine(file, { source = null, force = false, keep = false, chang
     });
     if (running !== controller) return;
     const { interest, overlap } = response.divergence;
-    Object.assign(shown, { file, source, film, response, interest, overlap, evidence: wanted.evidence, forced: force });
+    Object.assign(shown, { file, source, film, response, interest, overlap, evidence: wanted.evidence, pretest: wanted.pretest, forced: force });
     if (!keep) point(null, false);
     showResult();
     tell(`Done. ${summary()}`);
@@ -134,16 +136,21 @@ function drawNotes() {
     [`${className(shown.interest)} map`, readings[0].flags],
     [`${className(shown.overlap)} map`, readings[1].flags],
     ["Divergence", readings[2].flags],
-    ["Findings", response.ensemble?.flags],
+    ["Findings", response.ensemble?.flags?.filter((flag) => !response.flags?.includes(flag))],
   ]));
   if (regions.length > 0 && served) byId("notes").append(h("li", { class: "note" }, h("span", { class: "scope" }, "Regions"), [...new Set(regions)].join(", ")));
+}
+
+function forcedWords(response) {
+  const found = objections(response);
+  return found.length > 0 ? `${found.join(" ")} The numbers may mean nothing.` : "The input check was overruled, but had nothing against this image.";
 }
 
 function showResult() {
   const { response } = shown;
   const { intended_use: intended, reason } = response.divergence;
   byId("banners").replaceChildren(...[
-    shown.forced ? h("p", { class: "banner warning" }, h("strong", {}, "Answered on request. "), "The input check refused this image; its numbers may mean nothing.") : null,
+    shown.forced ? h("p", { class: "banner warning" }, h("strong", {}, "Answered on request. "), forcedWords(response)) : null,
     intended === false ? h("p", { class: "banner caution", id: "intended-use" }, h("strong", {}, "Outside the intended use. "),
       `${reason ? `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.?$/, ".")} ` : ""}The divergence is meant for films on which both experts are positive; read it with care.`) : null,
   ].filter(Boolean));
@@ -165,6 +172,7 @@ function showChoices() {
     byId(id).replaceChildren(...names.map((name) => h("option", { value: name, selected: name === chosen }, className(name))));
     byId(id).value = chosen;
   }
+  byId("pretest-class").textContent = className(shown.interest);
   for (const radio of document.getElementsByName("evidence")) radio.checked = radio.value === shown.evidence;
 }
 
@@ -190,6 +198,7 @@ function enlarge(panel) {
 function choosePair(interest, overlap) {
   if (interest === overlap) [interest, overlap] = [shown.overlap, shown.interest];
   const known = shown.response.experts;
+  if (interest !== shown.interest) clearPretest();
   if (known[interest] && known[overlap]) {
     Object.assign(shown, { interest, overlap });
     byId("experts").replaceChildren(...[interest, overlap].map((name) => expertCard(name, known[name])));
@@ -197,6 +206,28 @@ function choosePair(interest, overlap) {
     draw();
     tell(`Now shown: what speaks more for ${className(interest)} than for ${className(overlap)}.`);
   } else examine(shown.file, { source: shown.source, force: shown.forced, keep: true, changes: { interest, overlap } });
+}
+
+/** A pre-test probability is of one patient and one class: it goes with either. */
+function clearPretest() {
+  shown.pretest = null;
+  byId("pretest").value = "";
+  byId("pretest-error").textContent = "";
+  byId("pretest").removeAttribute("aria-invalid");
+}
+
+function askWithPretest() {
+  let pretest;
+  try {
+    pretest = parsePretest(byId("pretest").value);
+  } catch (error) {
+    byId("pretest").setAttribute("aria-invalid", "true");
+    byId("pretest-error").textContent = error.message;
+    return;
+  }
+  byId("pretest").removeAttribute("aria-invalid");
+  byId("pretest-error").textContent = "";
+  if (pretest !== shown.pretest) examine(shown.file, { source: shown.source, force: shown.forced, keep: true, changes: { pretest } });
 }
 
 function setAlpha(alpha) {
@@ -246,6 +277,7 @@ function wireControls() {
   for (const radio of document.getElementsByName("evidence")) {
     radio.addEventListener("change", () => examine(shown.file, { source: shown.source, force: shown.forced, keep: true, changes: { evidence: radio.value } }));
   }
+  on("pretest", "change", askWithPretest);
   on("cancel", "click", () => running?.abort());
   on("example", "click", openExample);
 }

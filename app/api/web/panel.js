@@ -37,11 +37,11 @@ export function paintBar(canvas, look) {
   context.drawImage(bar, 0, 0);
 }
 
-/** Region boxes, drawn in the marks' own pixels (`scale` of them to one original pixel). */
+/** Region boxes with their share and lung zone, drawn in the marks' own pixels (`scale` of them to one original pixel). */
 export function paintBoxes(context, boxes, scale, unit) {
   context.font = `600 ${12 * unit}px system-ui, sans-serif`;
   context.textBaseline = "bottom";
-  for (const { box, share } of boxes) {
+  for (const { box, share, zone } of boxes) {
     const [x0, y0, x1, y1] = box.map((v) => v * scale);
     for (const [colour, width] of [["rgba(0,0,0,.75)", 3.5], ["#ffffff", 1.5]]) {
       context.strokeStyle = colour;
@@ -49,13 +49,14 @@ export function paintBoxes(context, boxes, scale, unit) {
       context.strokeRect(x0, y0, x1 - x0, y1 - y0);
     }
     if (!Number.isFinite(share)) continue;
-    const label = `${Math.round(100 * share)} %`;
+    const label = `${Math.round(100 * share)} %${zone ? ` ${zone}` : ""}`;
     const wide = context.measureText(label).width + 8 * unit;
+    const left = Math.max(0, Math.min(x0, context.canvas.width - wide));
     const top = y0 > 18 * unit ? y0 - 18 * unit : y0;
     context.fillStyle = "rgba(0,0,0,.8)";
-    context.fillRect(x0, top, wide, 17 * unit);
+    context.fillRect(left, top, wide, 17 * unit);
     context.fillStyle = "#fff";
-    context.fillText(label, x0 + 4 * unit, top + 15.5 * unit);
+    context.fillText(label, left + 4 * unit, top + 15.5 * unit);
   }
 }
 

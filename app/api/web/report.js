@@ -1,7 +1,8 @@
 /** Numbers and words below the films: experts, findings, notes, facts, failures. */
 
 import { figure, h, percent } from "./dom.js";
-import { className, flagWords, problemWords } from "./words.js";
+import { postTestLine } from "./pretest.js";
+import { className, doubtWords, flagWords, problemWords } from "./words.js";
 
 const DECISIONS = { positive: "positive", negative: "negative", indeterminate: "indeterminate", refused: "refused" };
 
@@ -24,12 +25,15 @@ function probabilityBar(probability, threshold) {
 
 export function expertCard(name, expert) {
   const point = expert.operating_point ?? {};
+  const [from, to] = point.indeterminate ?? [point.threshold, point.threshold];
   return h("article", { class: "expert" },
     h("header", {}, h("h4", {}, className(name)), decisionChip(expert.decision)),
     h("p", { class: "probability-line" }, h("strong", {}, percent(expert.probability)), h("span", {}, " probability")),
     probabilityBar(expert.probability, point.threshold),
+    expert.flags?.length ? h("p", { class: "doubt" }, `Decides nothing, as it was not measured on such films: ${doubtWords(expert.flags)}.`) : null,
+    postTestLine(expert.post_test, expert.decision),
     h("p", { class: "operating" },
-      `Operating point: positive from ${percent(point.threshold)}`,
+      `Operating point: positive from ${percent(to)}${from < to ? `, indeterminate from ${percent(from)}` : ""}`,
       h("span", {}, `sensitivity ${percent(point.sensitivity)} · specificity ${percent(point.specificity)}`)),
   );
 }
@@ -122,10 +126,17 @@ export function failure(problem, { onForce, onRetry }) {
   return [
     h("h2", {}, title),
     h("p", {}, advice + wait),
+    mayForce && problem.detail ? h("p", { class: "finding" }, `What the check found: ${problem.detail}.`) : null,
     h("div", { class: "row" },
       mayRetry && onRetry ? h("button", { class: "button primary", type: "button", id: "retry", onclick: onRetry }, "Try again") : null,
       mayForce && onForce ? h("button", { class: "button", type: "button", id: "force", onclick: onForce }, "Answer anyway") : null,
       mayForce && onForce ? h("span", { class: "hint" }, "The networks were not tested on such images; the answer will be marked.") : null),
     h("details", {}, h("summary", {}, "Technical detail"), h("pre", {}, technical)),
-  ];
+  ].filter(Boolean);
+}
+
+/** What the input check had against a film that was answered all the same, in words. */
+export function objections(response) {
+  const flags = [...(response.image.flags ?? []), ...(response.flags ?? [])];
+  return [...new Set(flags.filter((flag) => /^(gate_|overridden:)/.test(flag)))].map((flag) => flagWords(flag).text);
 }

@@ -46,13 +46,14 @@ async function request(path, options = {}, cancelled = null) {
 
 /**
  * Screen one film. The file is sent under a neutral name: file names may name patients.
- * `options`: {interest, overlap, alpha, evidence, force}; what is null is left to the service.
+ * `options`: {interest, overlap, alpha, evidence, pretest, force}; what is null is left to the service.
  */
 export async function screen(file, options, cancelled) {
   const query = new URLSearchParams({ include: "maps,film,ensemble,regions", overlay_size: String(FILM_SIZE_PX) });
   for (const name of ["interest", "overlap", "alpha", "evidence"]) {
     if (options[name] !== null && options[name] !== undefined) query.set(name, String(options[name]));
   }
+  if (options.pretest !== null && options.pretest !== undefined) query.set("pretest_probability", String(options.pretest));
   if (options.force) query.set("force", "true");
   const body = new FormData();
   body.append("image", file, "film");

@@ -41,9 +41,17 @@ const FLAGS = {
   decubitus_view: ["caution", "The film was taken lying on the side (decubitus); the networks have learnt upright and supine films."],
   modality_contradicts_object: ["caution", "The DICOM header names another modality than a radiograph; the pixels decide."],
   modality: ["warning", "The file says it is not a radiograph."],
-  low_resolution: ["caution", "The film has few pixels; fine detail cannot be judged."],
+  low_resolution: ["caution", "The part of the film that the experts see has fewer pixels than their input; it was enlarged, and fine detail cannot be judged."],
+  inverted: ["warning", "The film looks inverted: air bright, bone dark. The experts were not measured on such films, so they decide nothing."],
+  rotated: ["warning", "The film looks turned by a quarter or a half. The experts were not measured on such films, so they decide nothing."],
+  paediatric: ["caution", "This looks like the film of a child. Experts that were measured on adults only decide nothing here."],
+  cropped: ["caution", "A lung is cut off by the edge of the film; what lies beyond was not seen."],
+  lungs_not_found: ["warning", "Both lungs were not found. Experts that look at the lungs’ part of a film were given the whole image, and no map can be related to the lungs."],
+  gate_not_a_chest_radiograph: ["warning", "The input check does not take this image for a frontal chest film."],
+  gate_lateral_view: ["warning", "The input check takes this for a lateral view; the networks have learnt frontal films only."],
+  gate_low_contrast: ["warning", "Almost all of the image has one of two grey levels, as a blank, burnt or printed page has."],
   child_above_parent: ["note", "A finding scored higher than the group it belongs to; it was lowered to the group's probability."],
-  forced: ["warning", "Answered although the input check refused this image. The numbers may mean nothing."],
+  forced: ["warning", "Answered on request, whatever the input check says. Where it would have refused the image, the numbers may mean nothing."],
   not_a_chest_radiograph: ["warning", "The input check does not recognise this image as a frontal chest film."],
   lateral_view: ["warning", "The input check takes this for a lateral view; the networks have learnt frontal films only."],
   low_contrast: ["warning", "The film has hardly any contrast."],
@@ -53,6 +61,16 @@ const FLAGS = {
   orientation_applied: ["note", "The file's orientation mark was applied."],
   page_and_service_disagree: ["warning", "The page and the service compute different divergences. Do not rely on this map; tell whoever runs the service."],
 };
+
+const DOUBTS = {
+  inverted: "an inverted film", rotated: "a turned film", paediatric: "a child", lungs_not_found: "lungs not found",
+  gate_not_a_chest_radiograph: "not a frontal chest film", gate_lateral_view: "a lateral view", gate_low_contrast: "hardly any contrast",
+};
+
+/** Why an expert decides nothing, in few words; its flags are explained in full in the notes. */
+export function doubtWords(flags) {
+  return flags.map((flag) => DOUBTS[flag] ?? String(flag)).join(", ");
+}
 
 /**
  * {level: "note"|"caution"|"warning", text} of a flag. `overridden:REASON` is the words of the reason,

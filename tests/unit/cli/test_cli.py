@@ -17,6 +17,7 @@ from app.cli.exit_codes import OK, SOME_FAILED, UNUSABLE
 from app.cli.screen import answer_names, films_below
 from app.inference.device import CPU_PROVIDER
 from tests.phantoms import chest_film, dicom_bytes, dicom_dataset, jpeg_bytes, png_bytes
+from tests.toy_models import FILES, change_manifest, sha256
 
 Captured = pytest.CaptureFixture[str]
 
@@ -202,7 +203,7 @@ def test_models_are_listed_and_shown(capsys: Captured) -> None:
 def test_verifying_names_the_model_that_was_tampered_with(release: Path, tmp_path: Path, capsys: Captured) -> None:
     models = shutil.copytree(release, tmp_path / "models")
     assert main(["--models-dir", str(models), "models", "verify"]) == OK
-    assert capsys.readouterr().out.count("valid") == 3
+    assert capsys.readouterr().out.count("valid; its release gate passed") == 3
     with (models / "pneumonia" / "1.0.0" / "golden.npz").open("ab") as handle:
         handle.write(b"x")
 
@@ -210,28 +211,60 @@ def test_verifying_names_the_model_that_was_tampered_with(release: Path, tmp_pat
 
     said = capsys.readouterr().out.splitlines()
     assert code == SOME_FAILED
-    assert said[0] == "covid19 1.0.0: valid"
-    assert (
-        said[2].startswith("pneumonia 1.0.0: pneumonia 1.0.0: golden.npz has hash") or "golden.npz has hash" in said[2]
-    )
+    assert said[0] == "covid19 1.0.0: valid; its release gate passed"
+    assert said[2].startswith("pneumonia 1.0.0: golden.npz has hash")
 
 
-def test_evaluating_a_manifest_prints_a_table_and_writes_the_report(tmp_path: Path, capsys: Captured) -> None:
-    lines = ["path,covid19,pneumonia,split"]
-    for number in range(6):
-        (tmp_path / f"{number}.png").write_bytes(png_bytes(chest_film(96, 80, seed=number)))
-        lines.append(f"{number}.png,{number % 2},{-1 if number == 3 else number // 3},test")
-    (tmp_path / "0.png").write_bytes(b"broken")
-    (tmp_path / "films.csv").write_text("\n".join(lines), encoding="utf-8")
+def test_verifying_knows_every_kind_of_model(release_with_lungs: Path, capsys: Captured) -> None:
+    assert main(["--models-dir", str(release_with_lungs), "models", "verify"]) == OK
 
-    code = main(["evaluate", "films.csv", "--out", "report.json", "--part", "test"])
+    assert "lungs 1.0.0: valid; its release gate passed" in capsys.readouterr().out.splitlines()
 
-    said, report = capsys.readouterr(), json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert code == SOME_FAILED
-    assert "6 films, 1 refused. Research use. Not for diagnostic use." in said.out
-    assert said.err.splitlines()[-1] == "0.png: unsupported_format"
-    assert {(row["expert"], row["subgroup"]) for row in report["rows"]} >= {("covid19", "all"), ("pneumonia", "all")}
-    assert report["rows"][0]["positives"] + report["rows"][0]["negatives"] == 5
+
+def rewrite_report(directory: Path, **changes: object) -> None:
+    """Change a model's report, with a manifest whose hashes agree."""
+    path = directory / "report.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+    change_manifest(directory, files={file: sha256(directory / file) for file in FILES})
+
+
+def test_verifying_prints_what_the_release_gate_failed(release: Path, tmp_path: Path, capsys: Captured) -> None:
+    models = shutil.copytree(release, tmp_path / "models")
+    rewrite_report(models / "covid19" / "1.0.0", verdict={"passed": False, "failed": ["localisation", "shortcuts"]})
+    rewrite_report(models / "pneumonia" / "1.0.0", verdict={"passed": False, "failed": []})
+
+    assert main(["--models-dir", str(models), "models", "verify"]) == OK
+
+    said = capsys.readouterr().out
+    assert "covid19 1.0.0: valid; its release gate failed in localisation, shortcuts" in said
+    assert "pneumonia 1.0.0: valid; its release gate failed in an unnamed point" in said
+
+
+def test_a_model_without_a_report_of_its_own_weights_is_not_valid_but_is_served_with_a_warning(
+    release: Path, films: Path, tmp_path: Path, capsys: Captured, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = shutil.copytree(release, tmp_path / "models")
+    rewrite_report(models / "covid19" / "1.0.0", model_sha256="0" * 64)
+
+    assert main(["--models-dir", str(models), "models", "verify", "covid19"]) == SOME_FAILED
+    assert "report.json is of weights 000000000000…" in capsys.readouterr().out
+    assert main(["--models-dir", str(models), "screen", str(films / "a.png"), "--json"]) == OK
+
+    warned = [record for record in caplog.records if record.message == "model_without_report"]
+    assert [(record.levelname, vars(record)["model"]) for record in warned] == [("WARNING", "covid19")]
+
+
+def test_a_picture_that_the_gate_refuses_is_named_and_answered_if_forced(
+    release_with_lungs: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (160, 128)).astype(np.uint8)
+    (tmp_path / "noise.png").write_bytes(png_bytes(noise))
+    arguments = ["--models-dir", str(release_with_lungs), "screen", "noise.png", "--json"]
+
+    assert main(arguments) == SOME_FAILED
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not_a_chest_radiograph"
+    assert main([*arguments, "--force"]) == OK
+    assert {"forced", "gate_not_a_chest_radiograph"} <= set(json.loads(capsys.readouterr().out)["flags"])
 
 
 def test_without_a_verb_the_command_says_what_there_is(capsys: Captured) -> None:

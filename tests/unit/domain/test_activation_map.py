@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from app.domain.activation_map import (
     class_activation_maps,
     evidence_contrast,
+    interpolate,
     lay_over_film,
     peak_is_on_film,
     positive_share,
@@ -296,3 +297,22 @@ def test_a_peak_in_the_padding_beside_a_film_is_not_on_it(column: int, on_film: 
     values[1, column] = 1.0
 
     assert peak_is_on_film(values, (-100.0, 0.0, 300.0, 400.0), film_height=400, film_width=200) is on_film
+
+
+@HEAVY_LAW
+@given(cells=unit_maps(), left=st.integers(0, 30), top=st.integers(0, 30))
+def test_interpolating_over_a_part_of_the_film_gives_that_part_of_the_picture(cells: Map, left: int, top: int) -> None:
+    extent: Rectangle = (-10.0, 0.0, 90.0, 100.0)
+
+    whole = lay_over_film(cells, extent, 100, 80, 100, 80)
+    part = interpolate(cells, extent, (float(left), float(top), left + 50.0, top + 60.0), 60, 50)
+
+    np.testing.assert_allclose(part, whole[top : top + 60, left : left + 50], atol=2e-6)
+
+
+@LAW
+@given(cells=unit_maps())
+def test_interpolating_a_grid_over_its_own_extent_at_its_own_size_gives_the_cells(cells: Map) -> None:
+    extent: Rectangle = (-40.0, 7.0, 260.0, 307.0)
+
+    np.testing.assert_allclose(interpolate(cells, extent, extent, *cells.shape), cells, atol=1e-5)

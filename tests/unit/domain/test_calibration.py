@@ -2,13 +2,14 @@
 
 import math
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.calibration import Calibration, sigmoid
+from app.domain.calibration import Calibration, brier_score, calibration_error, reliability, sigmoid
 from tests.unit.domain.strategies import LAW
 
 LOGITS = st.floats(-1e4, 1e4)
@@ -90,3 +91,55 @@ def test_the_probability_is_the_sigmoid_of_the_calibrated_logit(calibration: Cal
 def test_a_calibration_that_would_turn_or_lose_the_order_cannot_be_built(slope: float, intercept: float) -> None:
     with pytest.raises(ValueError, match="calibration slope"):
         Calibration(slope, intercept)
+
+
+def forecasts(films: int, exponent: float = 1.0) -> tuple[Any, Any]:  # Any: arrays of truth and of probabilities
+    """Films that are positive as often as ``probability ** (1 / exponent)`` says."""
+    random = np.random.default_rng(0)
+    probabilities = random.random(films)
+    return random.random(films) < probabilities, probabilities**exponent
+
+
+def test_calibrated_probabilities_have_a_small_calibration_error() -> None:
+    good, bad = calibration_error(*forecasts(30_000)), calibration_error(*forecasts(30_000, 4.0))
+
+    assert good is not None
+    assert bad is not None
+    assert good < 0.02 < bad
+
+
+def test_the_calibration_error_is_the_mean_gap_of_the_bins_weighted_by_films() -> None:
+    truth, probabilities = forecasts(1003, 2.0)
+
+    bins = reliability(truth, probabilities)
+
+    expected = sum(each.films * abs(each.probability - each.frequency) for each in bins) / 1003
+    assert calibration_error(truth, probabilities) == pytest.approx(expected, rel=1e-12)
+    assert {each.films for each in bins} == {66, 67}
+    assert sum(each.films for each in bins) == 1003
+    assert [each.probability for each in bins] == sorted(each.probability for each in bins)
+
+
+def test_scikit_learn_draws_the_same_reliability_curve() -> None:
+    sklearn: Any = pytest.importorskip("sklearn.calibration")  # Any: published without types
+    truth, probabilities = forecasts(1500)
+
+    bins = reliability(truth, probabilities, 10)
+
+    frequencies, means = sklearn.calibration_curve(truth, probabilities, n_bins=10, strategy="quantile")
+    assert [each.frequency for each in bins] == pytest.approx(list(frequencies))
+    assert [each.probability for each in bins] == pytest.approx(list(means))
+
+
+def test_too_few_films_have_no_calibration_error() -> None:
+    assert calibration_error(np.ones(3, bool), np.ones(3)) is None
+    assert reliability(np.ones(14, bool), np.ones(14)) == ()
+    assert len(reliability(np.ones(15, bool), np.ones(15))) == 15
+
+
+def test_the_brier_score_is_that_of_scikit_learn_and_none_without_films() -> None:
+    metrics: Any = pytest.importorskip("sklearn.metrics")  # Any: published without types
+    truth, probabilities = forecasts(500, 3.0)
+
+    assert brier_score(truth, probabilities) == pytest.approx(metrics.brier_score_loss(truth, probabilities))
+    assert brier_score(np.ones(0, bool), np.ones(0)) is None

@@ -1,4 +1,4 @@
-"""The area under the ROC curve, and intervals that draw patients."""
+"""The ROC curve and the area under it."""
 
 from typing import Any, TypeAlias
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.discrimination import Estimate, Values, auroc, with_interval
+from app.domain.discrimination import Values, auroc, roc_curve
 from tests.unit.domain.strategies import LAW
 
 Sample: TypeAlias = tuple[Values, Values]
@@ -26,11 +26,6 @@ def study(films: int = 60, seed: int = 0) -> Sample:
     rng = np.random.default_rng(seed)
     truth = (np.arange(films) % 3 == 0).astype(np.float64)
     return truth, truth + rng.normal(0.0, 1.0, films)
-
-
-def patients(films: int) -> Any:  # Any: numpy's strings of one length
-    """Everybody came once."""
-    return np.array([f"p{n:04d}" for n in range(films)])
 
 
 @LAW
@@ -82,88 +77,62 @@ def test_scikit_learn_gives_the_same_area() -> None:
     assert found == pytest.approx(metrics.roc_auc_score(truth, np.round(scores, 1)), abs=1e-12)
 
 
-def test_the_interval_lies_around_the_value_and_counts_the_films() -> None:
-    truth, scores = study()
+@LAW
+@given(sample=samples())
+def test_the_area_under_the_curve_is_the_auroc(sample: Sample) -> None:
+    curve = roc_curve(*sample)
 
-    found = with_interval(truth, scores, patients(60), rounds=200)
-
-    assert found.value == auroc(truth, scores)
-    assert found.low is not None
-    assert found.high is not None
-    assert 0.0 <= found.low < found.value < found.high <= 1.0
-    assert (found.positives, found.negatives) == (20, 40)
-
-
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
-    truth, scores = study()
-
-    first, again, other = (with_interval(truth, scores, patients(60), rounds=50, seed=seed) for seed in (1, 1, 2))
-
-    assert first == again
-    assert first.value == other.value
-    assert (first.low, first.high) != (other.low, other.high)
-
-
-def test_a_second_copy_of_every_film_of_a_patient_changes_nothing_but_the_counts() -> None:
-    truth, scores = study()
-    once = with_interval(truth, scores, patients(60), rounds=100)
-
-    twice = with_interval(np.repeat(truth, 2), np.repeat(scores, 2), np.repeat(patients(60), 2), rounds=100)
-
-    # Drawing films instead of patients would narrow this interval by the square root of two.
-    assert (twice.value, twice.low, twice.high) == (once.value, once.low, once.high)
-    assert (twice.positives, twice.negatives) == (40, 80)
+    assert float(np.trapezoid(curve.sensitivity, curve.false_positive_share)) == pytest.approx(auroc(*sample))
 
 
 @LAW
-@given(seed=st.integers(0, 2**16))
-def test_the_order_of_the_films_does_not_matter(seed: int) -> None:
-    truth, scores = study(20)
-    order = np.random.default_rng(seed).permutation(20)
+@given(sample=samples())
+def test_the_curve_rises_from_the_origin_to_the_corner(sample: Sample) -> None:
+    curve = roc_curve(*sample)
 
-    shuffled = with_interval(truth[order], scores[order], patients(20)[order], rounds=10)
-
-    assert shuffled == with_interval(truth, scores, patients(20), rounds=10)
-
-
-def test_films_of_unknown_truth_are_left_out() -> None:
-    truth, scores = study()
-    unknown = np.concatenate([truth, [np.nan, np.nan]])
-
-    found = with_interval(unknown, np.concatenate([scores, [9.0, -9.0]]), patients(62), rounds=50)
-
-    assert found == with_interval(truth, scores, patients(60), rounds=50)
+    for axis in (curve.false_positive_share, curve.sensitivity):
+        assert (axis[0], axis[-1]) == (0.0, 1.0)
+        assert (np.diff(axis) >= 0.0).all()
+    assert len(curve.sensitivity) == len(np.unique(sample[1])) + 1
 
 
-@pytest.mark.parametrize(
-    ("truth", "counts"), [([1.0, 1.0], (2, 0)), ([0.0, np.nan], (0, 1)), ([np.nan, np.nan], (0, 0))]
-)
-def test_an_empty_class_has_no_value_instead_of_a_zero(truth: list[float], counts: tuple[int, int]) -> None:
-    found = with_interval(np.array(truth), np.arange(2.0), patients(2))
+def test_scikit_learn_traces_the_same_curve() -> None:
+    metrics: Any = pytest.importorskip("sklearn.metrics")  # Any: published without types
+    truth, scores = study(300)
 
-    assert found == Estimate(None, None, None, *counts)
+    curve = roc_curve(truth, np.round(scores, 1))
 
-
-def test_without_rounds_there_is_a_value_and_no_interval() -> None:
-    truth, scores = study()
-
-    found = with_interval(truth, scores, patients(60), rounds=0)
-
-    assert found.value == auroc(truth, scores)
-    assert (found.low, found.high) == (None, None)
+    alarms, hits, _ = metrics.roc_curve(truth, np.round(scores, 1), drop_intermediate=False)
+    np.testing.assert_allclose(curve.false_positive_share, alarms, atol=1e-12)
+    np.testing.assert_allclose(curve.sensitivity, hits, atol=1e-12)
 
 
-def test_rounds_that_drew_one_class_only_are_passed_over() -> None:
-    truth, scores = np.array([0.0, 1.0]), np.array([0.0, 1.0])
-
-    found = with_interval(truth, scores, patients(2), rounds=40)
-
-    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+@pytest.mark.parametrize("only", [0.0, 1.0])
+def test_one_class_alone_has_no_curve_to_trace(only: float) -> None:
+    with pytest.raises(ValueError, match="both classes"):
+        roc_curve(np.full(4, only), np.arange(4.0))
 
 
-def test_another_metric_can_be_given() -> None:
-    truth, scores = study()
+@LAW
+@given(sample=samples(), most=st.integers(2, 12))
+def test_a_thinned_curve_is_points_of_the_curve_with_its_ends(sample: Sample, most: int) -> None:
+    curve = roc_curve(*sample)
 
-    found = with_interval(truth, scores, patients(60), metric=lambda truth, _: float(truth.mean()), rounds=20)
+    thin = curve.thinned(most)
 
-    assert found.value == pytest.approx(1 / 3)
+    whole = set(zip(curve.false_positive_share.tolist(), curve.sensitivity.tolist(), strict=True))
+    kept = list(zip(thin.false_positive_share.tolist(), thin.sensitivity.tolist(), strict=True))
+    assert set(kept) <= whole
+    assert (kept[0], kept[-1]) == ((0.0, 0.0), (1.0, 1.0))
+    assert len(kept) == len(set(kept)) <= most
+
+
+def test_a_thinned_curve_of_many_films_stays_close() -> None:
+    truth, scores = study(5000)
+    curve = roc_curve(truth, scores)
+
+    thin = curve.thinned(200)
+
+    along, kept = (each.false_positive_share + each.sensitivity for each in (curve, thin))
+    assert len(along) > 2000
+    assert np.abs(np.interp(along, kept, thin.sensitivity) - curve.sensitivity).max() < 2.0 / 199

@@ -26,6 +26,18 @@ SIDES = st.integers(1, 4000)
 PLACEMENTS = st.builds(place, SIDES, SIDES, st.integers(1, 1024))
 
 
+@st.composite
+def windowed(draw: st.DrawFn) -> Placement:
+    """A window of a film, in a square input."""
+    height, width = draw(SIDES), draw(SIDES)
+    x0, y0 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+    window = (x0, y0, draw(st.integers(x0 + 1, width)), draw(st.integers(y0 + 1, height)))
+    return place(height, width, draw(st.integers(1, 1024)), window)
+
+
+ANY_PLACEMENT = st.one_of(PLACEMENTS, windowed())
+
+
 def plain(intensity: IntensityRule, size_px: int = 64) -> InputSpecification:
     """One channel whose values are the stretched grey values themselves."""
     return InputSpecification(size_px, channels=1, intensity=intensity, mean=(0.0,), std=(1.0,))
@@ -38,7 +50,7 @@ def content(network_input: NDArray[np.float32], placement: Placement) -> NDArray
 
 
 @LAW
-@given(placement=PLACEMENTS, x=st.floats(-2.0, 2.0), y=st.floats(-2.0, 2.0))
+@given(placement=ANY_PLACEMENT, x=st.floats(-2.0, 2.0), y=st.floats(-2.0, 2.0))
 def test_to_input_undoes_to_film(placement: Placement, x: float, y: float) -> None:
     point = x * placement.size_px, y * placement.size_px
 
@@ -48,13 +60,78 @@ def test_to_input_undoes_to_film(placement: Placement, x: float, y: float) -> No
 
 
 @LAW
-@given(placement=PLACEMENTS, x=st.floats(0.0, 1.0), y=st.floats(0.0, 1.0))
+@given(placement=ANY_PLACEMENT, x=st.floats(0.0, 1.0), y=st.floats(0.0, 1.0))
 def test_to_film_undoes_to_input(placement: Placement, x: float, y: float) -> None:
     point = x * placement.film_width, y * placement.film_height
 
     there = placement.to_film(*placement.to_input(*point))
 
     assert there == pytest.approx(point, abs=1e-9 * max(placement.film_width, placement.film_height))
+
+
+@LAW
+@given(placement=ANY_PLACEMENT)
+def test_the_windows_corners_lie_on_the_corners_of_its_rectangle_in_the_input(placement: Placement) -> None:
+    left, top, right, bottom = placement.seen
+
+    first, last = placement.to_input(left, top), placement.to_input(right, bottom)
+
+    tolerance = 1e-7 * placement.size_px
+    assert first == pytest.approx((placement.left_px, placement.top_px), abs=tolerance)
+    assert last == pytest.approx(
+        (placement.left_px + placement.width_px, placement.top_px + placement.height_px), abs=tolerance
+    )
+
+
+@LAW
+@given(placement=PLACEMENTS)
+def test_the_window_of_the_whole_film_is_the_film(placement: Placement) -> None:
+    whole = (0, 0, placement.film_width, placement.film_height)
+
+    found = place(placement.film_height, placement.film_width, placement.size_px, whole)
+
+    assert (found.extent, found.seen) == (placement.extent, placement.seen) == (placement.extent, whole)
+
+
+@HEAVY_LAW
+@given(seed=st.integers(0, 99), left=st.integers(0, 30), top=st.integers(0, 40), cut=st.integers(0, 30))
+def test_a_window_is_prepared_as_the_film_that_it_is(seed: int, left: int, top: int, cut: int) -> None:
+    pixels = chest_film(120, 96, seed=seed)
+    window = (left, top, 96 - cut, 120)
+    specification = InputSpecification(64, channels=1, mean=(0.5,), std=(0.25,), crop="lungs")
+
+    there, placement = to_network_input(radiograph(pixels), specification, window)
+    alone, inner = to_network_input(radiograph(pixels[top:, left : 96 - cut].copy()), specification)
+
+    np.testing.assert_array_equal(there, alone)
+    x0, y0, x1, y1 = inner.extent
+    assert placement.extent == pytest.approx((x0 + left, y0 + top, x1 + left, y1 + top))
+
+
+def test_a_point_in_a_window_lies_where_it_lay_on_the_film() -> None:
+    pixels = np.full((400, 300), 40, np.uint8)
+    pixels[250:260, 120:130] = 255
+
+    network_input, placement = to_network_input(radiograph(pixels), plain("full-range"), (60, 150, 260, 350))
+
+    row, column = np.unravel_index(int(network_input[0, 0].argmax()), network_input.shape[2:])
+    x, y = placement.to_film(float(column) + 0.5, float(row) + 0.5)
+    assert 120 <= x <= 130
+    assert 250 <= y <= 260
+
+
+@pytest.mark.parametrize(
+    "window", [(0, 0, 0, 10), (5, 5, 5, 9), (0, 0, 11, 10), (0, 0, 10, 21), (-1, 0, 5, 5), (0, -1, 5, 5), (6, 0, 5, 5)]
+)
+def test_a_window_that_does_not_lie_on_the_film_is_refused(window: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="does not lie on a film of 10 x 20 pixels"):
+        place(20, 10, 64, window)
+
+
+@pytest.mark.parametrize("margin", [-0.01, 1.01, float("nan")])
+def test_a_crop_margin_is_a_share(margin: float) -> None:
+    with pytest.raises(ValueError, match="crop margin"):
+        InputSpecification(64, crop="lungs", crop_margin=margin)
 
 
 @LAW

@@ -163,3 +163,23 @@ def test_the_area_of_the_maximum_is_kept_even_if_many_areas_hold_more_heat() -> 
 
     assert len(regions) == 3
     assert any(region.box == (60, 4, 61, 5) for region in regions)
+
+
+def test_a_regions_zone_is_named_by_its_own_heat_alone() -> None:
+    heat = np.zeros((20, 20), np.float32)
+    heat[2:5, 2:5] = 1.0
+    heat[10:16, 10:13] = 0.6
+    heat[19, 19] = 0.4
+    asked: list[NDArray[np.float32]] = []
+
+    def name(part: NDArray[np.float32]) -> str:
+        asked.append(part)
+        return f"zone {len(asked)}"
+
+    regions = hot_regions(heat, 20, 20, zone_of=name)
+
+    assert [region.zone for region in regions] == ["zone 1", "zone 2"]
+    for region, part in zip(regions, asked, strict=True):
+        x0, y0, x1, y1 = region.box
+        np.testing.assert_array_equal(part[y0:y1, x0:x1], heat[y0:y1, x0:x1])
+        assert np.count_nonzero(part) == (y1 - y0) * (x1 - x0)

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import pytest
 
 from app.domain.errors import ArtifactError
-from app.inference.artifact import find_artifacts, newest, read_artifact, verify_files, version_key
-from tests.toy_models import write_model
+from app.domain.input_gate import GateLimits
+from app.inference.artifact import find_artifacts, newest, read_artifact, verify_files, verify_report, version_key
+from tests.toy_models import write_lungs, write_model
 
 Change: TypeAlias = Callable[[dict[str, Any]], object]  # Any: JSON
 
@@ -35,7 +36,7 @@ def test_a_release_is_read_and_verified(directory: Path) -> None:
     assert artifact.path("MODEL_CARD.md").read_text(encoding="utf-8").startswith("# covid19")
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "MODEL_CARD.md"])
+@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "MODEL_CARD.md", "report.json"])
 def test_a_file_that_differs_from_its_hash_is_refused(directory: Path, name: str) -> None:
     path = directory / name
     content = bytearray(path.read_bytes())
@@ -105,6 +106,11 @@ def put(value: object, *keys: str) -> Change:
         pytest.param(put("clinical use", "use"), "use", id="another intended use"),
         pytest.param(put("1.0", "version"), "version", id="version of two numbers"),
         pytest.param(put("../x", "name"), "name", id="a path as name"),
+        pytest.param(put("left half", "input", "crop"), r"input\.crop", id="unknown crop"),
+        pytest.param(put(1.5, "input", "crop_margin"), r"input\.crop_margin", id="margin"),
+        pytest.param(put({"min_lung_share": 0.1}, "gate"), "only a lungs network", id="a gate of an expert"),
+        pytest.param(put({"age_groups": []}, "measured_on"), r"measured_on\.age_groups", id="measured on nobody"),
+        pytest.param(put({"age_groups": ["old"]}, "measured_on"), r"measured_on\.age_groups", id="unknown age group"),
     ],
 )
 def test_a_manifest_that_breaks_a_rule_is_refused_with_the_rule(directory: Path, change: Change, message: str) -> None:
@@ -112,6 +118,127 @@ def test_a_manifest_that_breaks_a_rule_is_refused_with_the_rule(directory: Path,
 
     with pytest.raises(ArtifactError, match=message):
         read_artifact(directory)
+
+
+def test_a_manifest_of_before_lungs_reads_as_one_of_whole_films(directory: Path) -> None:
+    content = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    assert {"gate", "measured_on"} & set(content) == set()
+    assert "crop" not in content["input"]
+
+    manifest = read_artifact(directory).manifest
+
+    specification = manifest.input.specification()
+    assert (specification.crop, specification.crop_margin) == ("film", 0.0)
+    assert (manifest.gate, manifest.measured_on, manifest.grid) == ({}, None, (4, 4))
+
+
+def test_crop_margin_and_age_groups_are_read(directory: Path) -> None:
+    rewrite(directory, put("lungs", "input", "crop"))
+    rewrite(directory, put(0.1, "input", "crop_margin"))
+    rewrite(directory, put({"age_groups": ["adult"]}, "measured_on"))
+
+    manifest = read_artifact(directory).manifest
+
+    specification = manifest.input.specification()
+    assert (specification.crop, specification.crop_margin) == ("lungs", 0.1)
+    assert manifest.measured_on is not None
+    assert manifest.measured_on.age_groups == ("adult",)
+
+
+# --- a lungs network --------------------------------------------------------------------------------------------------
+
+
+def test_a_lungs_network_has_a_grid_and_the_limits_of_the_gate(tmp_path: Path) -> None:
+    manifest = read_artifact(write_lungs(tmp_path, gate={"max_overlap": 0.4})).manifest
+
+    assert (manifest.kind, manifest.grid) == ("lungs", (64, 64))
+    assert manifest.gate_limits() == GateLimits(max_overlap=0.4)
+    assert manifest.operating_point_of("frontal").threshold == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(put([{"name": "frontal"}], "labels"), "frontal, inverted, rotated, paediatric", id="a label only"),
+        pytest.param(
+            put([{"name": name} for name in ("inverted", "frontal", "rotated", "paediatric")], "labels"),
+            "in this order",
+            id="another order",
+        ),
+        pytest.param(put({"min_lungs": 0.1}, "gate"), "knows no min_lungs", id="unknown limit"),
+        pytest.param(put({"max_overlap": -1}, "gate"), "max_overlap is -1", id="negative limit"),
+        pytest.param(put(["N", 1, 64, 64], "outputs", "lungs"), "2 planes", id="one plane"),
+        pytest.param(put(["N", 2, "h", "w"], "outputs", "lungs"), r"outputs\.lungs", id="grid unknown"),
+        pytest.param(put({"logits": ["N", 4]}, "outputs"), "logits, lungs", id="no lungs"),
+        pytest.param(put("lungs", "input", "crop"), "whole film", id="cropped to what it looks for"),
+        pytest.param(put({}, "operating_points"), "no operating point for frontal", id="no operating point"),
+    ],
+)
+def test_a_manifest_of_a_lungs_network_that_breaks_a_rule_is_refused_with_the_rule(
+    tmp_path: Path, change: Change, message: str
+) -> None:
+    directory = write_lungs(tmp_path)
+    rewrite(directory, change)
+
+    with pytest.raises(ArtifactError, match=message):
+        read_artifact(directory)
+
+
+# --- the release gate's report ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failed", [[], ["localisation", "shortcuts"]])
+def test_a_report_of_these_weights_gives_its_verdict(directory: Path, failed: list[str]) -> None:
+    report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    report |= {"verdict": {"passed": not failed, "failed": failed}, "films": 785}
+    (directory / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+    verdict = verify_report(read_artifact(directory))
+
+    assert (verdict.passed, list(verdict.failed)) == (not failed, failed)
+
+
+REPORT = {"model_sha256": "0" * 64, "verdict": {"passed": True, "failed": []}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (json.dumps(REPORT), "is of weights 000000000000…, not of"),
+        (json.dumps({"verdict": REPORT["verdict"]}), "model_sha256"),
+        (json.dumps({"model_sha256": "0" * 64}), "verdict"),
+        (json.dumps(REPORT | {"verdict": {"passed": "yes", "failed": []}}), r"verdict\.passed"),
+        (json.dumps(REPORT | {"verdict": {"passed": True}}), r"verdict\.failed"),
+        ("{", "Invalid JSON"),
+        ("[]", "report"),
+    ],
+)
+def test_a_report_that_does_not_speak_of_these_weights_is_refused(directory: Path, content: str, message: str) -> None:
+    (directory / "report.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(ArtifactError, match=rf"covid19 1\.0\.0: report\.json.*{message}"):
+        verify_report(read_artifact(directory))
+
+
+def test_a_release_without_report_is_refused_though_it_can_be_loaded(directory: Path) -> None:
+    files = read_artifact(directory).manifest.files
+    rewrite(directory, put({name: each for name, each in files.items() if name != "report.json"}, "files"))
+
+    artifact = read_artifact(directory)
+
+    verify_files(artifact)
+    with pytest.raises(ArtifactError, match="the release gate was never run"):
+        verify_report(artifact)
+
+
+def test_a_report_that_cannot_be_opened_is_refused(directory: Path) -> None:
+    (directory / "report.json").unlink()
+
+    with pytest.raises(ArtifactError, match=r"report\.json cannot be read"):
+        verify_report(read_artifact(directory))
+
+
+# --- directories ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe"], ids=repr)

@@ -9,8 +9,9 @@ import pytest
 from app.domain.errors import ArtifactError, ModelNotFoundError
 from app.inference.batching import BatchedNetwork
 from app.inference.catalogue import Catalogue, CatalogueFile, load_catalogue, read_catalogue_file
+from app.inference.lungs_network import OnnxLungsNetwork
 from tests.fakes import FakeNetwork, manifest
-from tests.toy_models import write_catalogue, write_model
+from tests.toy_models import write_catalogue, write_lungs, write_model
 
 
 def catalogue(*names: str, alpha: float = 15.0) -> Catalogue:
@@ -132,3 +133,47 @@ def test_a_catalogue_that_breaks_a_rule_is_refused(tmp_path: Path, content: str,
 def test_a_directory_without_catalogue_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"has no catalogue\.json"):
         read_catalogue_file(tmp_path)
+
+
+# --- lungs ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_lungs_network_that_the_catalogue_names_is_loaded_beside_the_others(release_with_lungs: Path) -> None:
+    loaded = load_catalogue(release_with_lungs, "cpu", batch=True)
+
+    assert isinstance(loaded.lungs, OnnxLungsNetwork)
+    assert set(loaded.networks) == {"covid19", "pneumonia", "ensemble-toy"}
+    assert list(loaded.models) == ["covid19", "ensemble-toy", "pneumonia", "lungs"]
+    assert set(loaded.artifacts) == set(loaded.models)
+    loaded.close()
+
+
+def test_a_lungs_network_that_the_catalogue_does_not_name_is_left_alone(release: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(release, tmp_path / "models")
+    (write_lungs(models) / "model.onnx").write_bytes(b"broken")
+
+    loaded = load_catalogue(models, "cpu")
+
+    assert loaded.lungs is None
+    assert set(loaded.models) == set(loaded.artifacts) == set(loaded.networks)
+
+
+@pytest.mark.parametrize("name", ["lungs", "covid19"])
+def test_a_catalogue_that_names_no_lungs_network_as_lungs_is_refused(release: Path, tmp_path: Path, name: str) -> None:
+    models = shutil.copytree(release, tmp_path / "models")
+    write_catalogue(models, "covid19", "pneumonia", lungs=name)
+
+    with pytest.raises(ArtifactError, match=f"'{name}' is no lungs network"):
+        load_catalogue(models, "cpu")
+
+
+@pytest.mark.parametrize("crop", ["lungs", "lungs-only"])
+def test_a_network_fed_with_the_lungs_needs_a_network_that_finds_them(crop: str) -> None:
+    entry = manifest("covid19").input.model_dump() | {"crop": crop}
+    networks = {
+        "covid19": FakeNetwork(manifest("covid19", input=entry)),
+        "pneumonia": FakeNetwork(manifest("pneumonia")),
+    }
+
+    with pytest.raises(ArtifactError, match="covid19 is fed with the lungs' part"):
+        Catalogue(networks, {}, CatalogueFile.model_validate_json(FILE))

@@ -288,7 +288,7 @@ def test_a_driver_that_is_not_there_has_no_gpu(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_session_that_fell_back_to_the_cpu_is_an_error(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.inference.onnx_network.provider_options", lambda _: [CPU_PROVIDER])
+    monkeypatch.setattr("app.inference.onnx_session.provider_options", lambda _: [CPU_PROVIDER])
 
     with pytest.raises(DeviceUnavailableError, match=f"{CUDA_PROVIDER} was asked for, onnxruntime uses {CPU_PROVIDER}"):
         OnnxNetwork(read_artifact(directory), "cuda")

@@ -9,7 +9,7 @@ from app.domain.overlay import colour_table, grey_levels
 from app.domain.screening import DivergenceFinding
 from app.services.options import ScreeningOptions, Style
 from app.services.rendering import Pictures, render
-from app.services.screening import Stopwatch
+from app.services.stopwatch import Stopwatch
 from tests.fakes import FakeEncoder
 from tests.phantoms import Film, chest_film, radiograph
 
@@ -21,7 +21,8 @@ def drawn(film: Film, options: ScreeningOptions) -> tuple[Pictures, FakeEncoder]
     height, width = film.shape
     encoder = FakeEncoder()
     extent = (0.0, 0.0, float(width), float(height))
-    divergence = DivergenceFinding("covid19", "pneumonia", True, None, (directed_divergence(X, X_PRIME, 50.0),), extent)
+    maps = (directed_divergence(X, X_PRIME, 50.0),)
+    divergence = DivergenceFinding("covid19", "pneumonia", True, None, maps, extent, (None,))
     return render(radiograph(film), {}, divergence, options, encoder, Stopwatch()), encoder
 
 

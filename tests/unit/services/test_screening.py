@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from app.domain.errors import DivergenceError, DivergenceReason, InvalidRequestError
-from app.domain.preprocessing import to_network_input
+from app.domain.lung_input import to_lung_input
 from app.inference.catalogue import Catalogue, CatalogueFile
 from app.inference.expert import Network
 from app.inference.scheduling import WorkQueue
 from app.services.options import DEFAULT_PARTS, PARTS, ScreeningOptions, parse_include, parse_overlay_size
 from app.services.screening import Screening, ScreeningService
-from tests.fakes import PATIENCE_S, FakeDecoder, FakeEncoder, FakeNetwork, SolidNetwork, manifest
+from tests.fakes import PATIENCE_S, FakeDecoder, FakeEncoder, FakeLungs, FakeNetwork, SolidNetwork, manifest
 from tests.phantoms import chest_film, radiograph
 
 RISING = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -24,14 +24,15 @@ FALLING = np.array([[4.0, -3.0], [2.0, 1.0]])
 class Bench:
     """A service over fakes; the queue is the test's own thread unless it is asked for."""
 
-    def __init__(self, *networks: Network, decoder: FakeDecoder | None = None) -> None:
+    def __init__(self, *networks: Network, decoder: FakeDecoder | None = None, lungs: FakeLungs | None = None) -> None:
         names = [network.manifest.name for network in networks if network.manifest.kind == "expert"]
         content = {
             "schema": "discern-catalogue/1",
             "pairs": [{"interest": names[0], "overlap": names[-1], "alpha": 7}],
             "ensemble": {"members": [n.manifest.name for n in networks if n.manifest.kind == "multilabel"]},
         }
-        catalogue = Catalogue({n.manifest.name: n for n in networks}, {}, CatalogueFile.model_validate(content))
+        loaded = {n.manifest.name: n for n in networks}
+        catalogue = Catalogue(loaded, {}, CatalogueFile.model_validate(content), lungs)
         self.decoder, self.encoder = decoder or FakeDecoder(), FakeEncoder()
         self.queue = WorkQueue(1, 4)
         self.service = ScreeningService(self.decoder, self.encoder, catalogue, self.queue)
@@ -145,11 +146,11 @@ def test_maps_that_cover_different_rectangles_are_refused_and_probabilities_are_
 def test_a_film_is_prepared_once_for_equal_specifications(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def counted(film: Any, specification: Any) -> Any:  # Any: passed through
+    def counted(film: Any, specification: Any, lungs: Any) -> Any:  # Any: passed through
         made.append(specification.size_px)
-        return to_network_input(film, specification)
+        return to_lung_input(film, specification, lungs)
 
-    monkeypatch.setattr("app.services.screening.to_network_input", counted)
+    monkeypatch.setattr("app.services.preparation.to_lung_input", counted)
     member = FakeNetwork(manifest("member", kind="multilabel"))
     other = FakeNetwork(manifest("larger", kind="multilabel", size_px=64))
 
@@ -188,8 +189,11 @@ def test_a_map_without_positive_cell_is_flagged() -> None:
 def test_a_pretest_probability_updates_the_class_of_interest_alone() -> None:
     experts = both().screen(pretest_probability=0.1).result.experts
 
-    assert experts["covid19"].post_test_probability == pytest.approx(0.1 * 0.9 / (0.1 * 0.9 + 0.9 * 0.2))
-    assert experts["pneumonia"].post_test_probability is None
+    post_test = experts["covid19"].post_test
+    assert post_test is not None
+    assert post_test.probability == pytest.approx(0.1 * 0.9 / (0.1 * 0.9 + 0.9 * 0.2))
+    assert post_test.likelihood_ratio == pytest.approx(0.9 / 0.2)
+    assert experts["pneumonia"].post_test is None
 
 
 def test_force_is_passed_to_the_decoder_and_flagged() -> None:
@@ -202,9 +206,10 @@ def test_force_is_passed_to_the_decoder_and_flagged() -> None:
     assert "forced" not in plain.result.flags
 
 
-@pytest.mark.parametrize(("side", "low"), [(255, True), (256, False)])
-def test_a_film_below_256_px_is_flagged(side: int, low: bool) -> None:
-    bench = Bench(solid("covid19"), solid("pneumonia"), decoder=FakeDecoder(radiograph(chest_film(side, 100))))
+@pytest.mark.parametrize(("side", "low"), [(63, True), (64, False)])
+def test_a_film_with_fewer_pixels_than_an_experts_input_is_flagged(side: int, low: bool) -> None:
+    decoder = FakeDecoder(radiograph(chest_film(side, 50)))
+    bench = Bench(solid("covid19", size_px=32), solid("pneumonia", size_px=64), decoder=decoder)
 
     assert ("low_resolution" in bench.screen(include=frozenset()).result.flags) is low
 

@@ -1,6 +1,7 @@
 """Fixtures of the training tests: drawn films, one tiny run, one tiny release."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ import torch
 from torch import nn
 
 from app.inference.artifact import Artifact
+from tests.toy_models import write_lungs
 from tests.unit.training.phantom_data import rows, tiny_recipe, write_data
 from training.export import Export, TrainedRun, export_network, load_run
 from training.networks import build_network
 from training.recipe import Recipe
-from training.release import release
+from training.release import Asked, release
 from training.train import Run, select_films
 
 
@@ -71,11 +73,47 @@ def trained(tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path) ->
     return directory
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Export every run once: tracing a network takes seconds, and these tests look at what comes after it."""
+    kept: dict[str, tuple[Path, Export]] = {}
+
+    def export(run: TrainedRun, directory: Path, *data: object) -> Export:
+        key = run.recipe.model_dump_json()
+        if key not in kept:
+            folder = tmp_path_factory.mktemp("export")
+            kept[key] = folder, export_network(run, folder, *data)  # type: ignore[arg-type]  # passed on
+        shutil.copytree(kept[key][0], directory, dirs_exist_ok=True)
+        return kept[key][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.release.export_network", export)
+        patch.setattr("training.audit.subject.export_network", export)
+        yield
+
+
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, trained: Path) -> Artifact:
-    """Give the tiny run's release, evaluated on its test part."""
+def toy_lungs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the artefact of a network that finds the lungs of phantoms by their darkness."""
+    return write_lungs(tmp_path_factory.mktemp("lungs"))
+
+
+@pytest.fixture(scope="session")
+def partner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the directory of a random run of an expert for pneumonia, with the tiny run's input."""
+    directory = tmp_path_factory.mktemp("partner")
+    random_run(directory, "resnet18", 32, target="pneumonia")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def released(
+    tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, trained: Path, toy_lungs: Path, partner: Path
+) -> Artifact:
+    """Give the tiny run's release, audited on its test part; its verdict fails, and that is accepted."""
+    asked = Asked((phantom_manifest,), "test", toy_lungs, partner, twin=trained)
     models = tmp_path_factory.mktemp("models")
-    return release(trained, "covid19", "1.0.0", models, [phantom_manifest], "test", is_release=True)
+    return release(trained, "covid19", "1.0.0", models, asked, is_release=True, accept_failed=True)
 
 
 @pytest.fixture(scope="session")

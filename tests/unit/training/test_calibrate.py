@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from app.domain.calibration import Calibration, sigmoid
 from app.domain.label_hierarchy import ENSEMBLE_LABELS
+from app.domain.subgroups import paediatric_sources
 from training.bootstrap import Sample
 from training.calibrate import (
     calibrate_label,
     calibrated,
     choose_calibration,
     fit_logistic,
-    paediatric_sources,
+    threshold_band,
     threshold_for,
 )
 from training.datasets import Film, read_manifest
+from training.released_manifest import measured_on
 
 
 def _val(manifest: Path) -> list[Film]:
@@ -130,3 +132,53 @@ def test_calibration_never_changes_the_order() -> None:
     scores = np.sort(np.random.default_rng(4).normal(0, 4, 50))
 
     assert (np.diff(calibrated(Calibration(0.3, -1), scores)) > 0).all()
+
+
+def test_adults_and_children_are_measured_apart_at_the_same_thresholds(phantom_manifest: Path) -> None:
+    films = _val(phantom_manifest)
+    truth = _truth(films, "pneumonia")
+    scores = truth + np.random.default_rng(0).normal(0, 1, len(films))
+
+    entry = calibrate_label(films, truth, scores)
+
+    default, screening = entry.points
+    assert (default.name, screening.name) == ("sensitivity-0.90", "sensitivity-0.95")
+    assert screening.threshold <= default.threshold
+    for point in entry.points:
+        for rates, is_child in ((point.adults, False), (point.children, True)):
+            assert rates is not None
+            mine = np.array([film.paediatric is is_child for film in films])
+            said = calibrated(entry.calibration.calibration(), scores) >= point.threshold
+            assert rates.positives == (truth[mine] == 1).sum()
+            assert rates.sensitivity == pytest.approx(said[mine & (truth == 1)].mean())
+            assert rates.specificity == pytest.approx((~said)[mine & (truth == 0)].mean())
+            assert rates.sensitivity_interval is not None
+
+
+def test_a_network_was_measured_on_those_of_whom_both_classes_are_many(phantom_manifest: Path) -> None:
+    films = _val(phantom_manifest)
+
+    def measured(label: str) -> tuple[str, ...]:
+        truth = _truth(films, label)
+        scores = truth + np.random.default_rng(0).normal(0, 1, len(films))
+        found = measured_on({label: calibrate_label(films, truth, scores)})
+        return found.age_groups if found is not None else ()
+
+    assert measured("covid19") == ("adult",)
+    assert measured_on({"sars": calibrate_label(films, _truth(films, "sars"), np.zeros(len(films)))}) is None
+
+
+@pytest.mark.parametrize(("seed", "wanted"), [(0, 0.9), (1, 0.95)])
+def test_the_band_holds_its_threshold_and_narrows_with_more_patients(seed: int, wanted: float) -> None:
+    random = np.random.default_rng(seed)
+
+    def width(films: int) -> float:
+        truth = np.arange(films) % 2 == 0
+        scores = np.clip(random.normal(np.where(truth, 0.65, 0.35), 0.1), 0, 1)
+        sample = Sample(truth.astype(np.float64), scores, np.array([f"p{k}" for k in range(films)]))
+        threshold = threshold_for(sample, wanted)
+        low, high = threshold_band(sample, wanted, threshold)
+        assert low <= threshold <= high
+        return high - low
+
+    assert width(1200) < width(60)

@@ -9,8 +9,9 @@ import pytest
 from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.domain.preprocessing import InputSpecification
 from tests.unit.training.phantom_data import Row, rows, tiny_recipe, with_split, write_data
-from training.datasets import ManifestError, load_inputs, read_grey, read_manifest
+from training.datasets import ManifestError, read_grey, read_manifest
 from training.labels import ensemble_targets
+from training.loading import load_inputs
 from training.onnx_session import serving_input
 from training.splits import SplitError, check_groups
 from training.train import select_films

@@ -1,59 +1,58 @@
-"""Subgroups and numbers of an evaluation."""
+"""The numbers of an evaluation, against scikit-learn's."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import recall_score, roc_auc_score
 
-from training.calibrate import paediatric_sources
+from app.domain.label_hierarchy import ENSEMBLE_LABELS
+from app.domain.subgroups import subgroups
+from tests.fakes import manifest
+from training.calibrate import calibrated
 from training.datasets import Film, read_manifest
-from training.evaluate import calibration_error, subgroups, view_of
+from training.evaluate import evaluate
+
+POINTS = [{"name": "wide", "threshold": 0.3}, {"name": "strict", "threshold": 0.7}]
 
 
-def _films(manifest: Path) -> list[Film]:
-    return [film for film in read_manifest(manifest) if film.part == "test"]
+@pytest.fixture
+def films(phantom_manifest: Path) -> list[Film]:
+    return [film for film in read_manifest(phantom_manifest) if film.part == "test"]
 
 
-def test_every_film_is_in_one_source_one_age_and_one_view(phantom_manifest: Path) -> None:
-    films = _films(phantom_manifest)
+def test_every_subgroup_has_the_numbers_of_scikit_learn(films: list[Film]) -> None:
+    network = manifest(
+        "covid19",
+        operating_points={"covid19": POINTS},
+        calibration={"covid19": {"method": "platt", "slope": 2.0, "intercept": -0.5}},
+    )
+    truth = np.array([film.targets[ENSEMBLE_LABELS.index("covid19")] for film in films])
+    scores = truth + np.random.default_rng(0).normal(0, 1, len(films))
 
-    cut = subgroups(films)
+    found = evaluate(network, films, scores[:, None])
 
-    for prefix in ("source ", "view "):
-        assert (np.sum([where for name, where in cut.items() if name.startswith(prefix)], axis=0) == 1).all()
-    ages = [cut[name] for name in ("adults", "children", "age not stated") if name in cut]
-    assert (np.sum(ages, axis=0) == 1).all()
-
-
-def test_the_paediatric_source_is_left_out_by_name(phantom_manifest: Path) -> None:
-    films = _films(phantom_manifest)
-
-    without = subgroups(films)["without kids"]
-
-    assert paediatric_sources(films) == ("kids",)
-    assert not any(film.source == "kids" for film, kept in zip(films, without, strict=True) if kept)
-
-
-@pytest.mark.parametrize(("view", "name"), [("AP Supine", "AP"), ("PA", "PA"), ("", "not stated"), ("L", "not stated")])
-def test_supine_films_are_ap_films(phantom_manifest: Path, view: str, name: str) -> None:
-    film = _films(phantom_manifest)[0]
-
-    fields = {field: getattr(film, field) for field in film.__slots__}
-
-    assert view_of(Film(**{**fields, "view": view})) == name
+    probabilities = calibrated(network.calibration_of("covid19"), scores)
+    for name, where in subgroups(films).items():
+        row = found.labels["covid19"][name]
+        assert row.films == where.sum()
+        both = {0.0, 1.0} <= set(truth[where])
+        assert row.auroc.value == (pytest.approx(roc_auc_score(truth[where], scores[where])) if both else None)
+        for point in row.points:
+            said = probabilities[where] >= point.threshold
+            if row.positives:
+                assert point.sensitivity.value == pytest.approx(recall_score(truth[where], said))
+            if row.negatives:
+                assert point.specificity.value == pytest.approx(recall_score(truth[where], said, pos_label=0))
 
 
-def test_calibrated_probabilities_have_a_small_calibration_error() -> None:
-    random = np.random.default_rng(0)
-    probabilities = random.random(30_000)
-    truth = random.random(30_000) < probabilities
+def test_refused_films_are_counted_and_in_no_number(films: list[Film]) -> None:
+    network = manifest("covid19", operating_points={"covid19": POINTS})
+    scores = np.random.default_rng(0).normal(0, 1, (len(films), 1))
+    scores[::4] = np.nan
 
-    good, bad = calibration_error(truth, probabilities), calibration_error(truth, probabilities**4)
+    found = evaluate(network, films, scores)
 
-    assert good is not None
-    assert bad is not None
-    assert good < 0.02 < bad
-
-
-def test_too_few_films_have_no_calibration_error() -> None:
-    assert calibration_error(np.ones(3, bool), np.ones(3)) is None
+    refused = len(films[::4])
+    assert (found.films, found.refused) == (len(films), refused)
+    assert found.labels["covid19"]["pooled"].films == len(films) - refused

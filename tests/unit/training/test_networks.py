@@ -20,7 +20,20 @@ def test_a_member_has_the_papers_number_of_parameters(architecture: str, paramet
 
 
 def test_every_depth_is_a_configuration() -> None:
-    assert ARCHITECTURES == ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+    depths = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+    assert (*depths, *(f"{depth}-stride16" for depth in depths)) == ARCHITECTURES
+
+
+@pytest.mark.parametrize("depth", ["resnet18", "resnet50"])
+def test_stride_16_gives_four_times_the_cells_with_the_same_parameters(depth: str) -> None:
+    coarse, fine = build_network(depth, 2), build_network(f"{depth}-stride16", 2)
+    film = torch.zeros(1, 3, 64, 64)
+
+    maps = [ExplainedNetwork(network).eval()(film)[2].shape[2:] for network in (coarse, fine)]
+
+    assert maps == [(2, 2), (4, 4)]
+    assert {k: v.shape for k, v in coarse.state_dict().items()} == {k: v.shape for k, v in fine.state_dict().items()}
     with pytest.raises(ValueError, match="resnet9"):
         build_network("resnet9", 2)
 
@@ -44,7 +57,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
 
 def test_every_shipped_recipe_loads_and_an_unknown_one_says_which_there_are() -> None:
     assert [load_recipe(name).epochs > 0 for name in recipe_names()] == [True] * len(recipe_names())
-    with pytest.raises(FileNotFoundError, match="default, member, member-adults, paper"):
+    with pytest.raises(FileNotFoundError, match=r"default, film, .*, member, .*, paper"):
         load_recipe("magic")
 
 

@@ -7,25 +7,35 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.artifact import Artifact, read_artifact, verify_files
-from app.inference.manifest import CARD_FILE, GOLDEN_FILE, MODEL_FILE
+from app.inference.artifact import Artifact, read_artifact, verify_files, verify_report
+from app.inference.manifest import CARD_FILE, GOLDEN_FILE, MODEL_FILE, REPORT_FILE
 from tests.unit.training.conftest import Exported, random_run
 from training.__main__ import main
-from training.evaluate import Evaluation
+from training.audit.plots import OUTSIDE, RELIABILITY, ROC, SHORTCUTS
+from training.audit.report import Report
+from training.evaluate import Discrimination
 from training.export import Export, TrainedRun
 from training.onnx_graph import ExportError, rebuild_network
-from training.release import REPORT_FILE, ReleaseError, evaluate_artifact, release
+from training.release import Asked, ReleaseError, evaluate_network, release
 from training.released_manifest import code_commit
 
+PLOTS = {ROC, RELIABILITY, SHORTCUTS, OUTSIDE}
 
-def _report(artifact: Artifact) -> Evaluation:
-    return Evaluation.model_validate_json((artifact.directory / REPORT_FILE).read_bytes())
+
+def _report(artifact: Artifact) -> Report:
+    return Report.model_validate_json((artifact.directory / REPORT_FILE).read_bytes())
+
+
+def _discrimination(artifact: Artifact) -> Discrimination:
+    found = _report(artifact).discrimination
+    assert found is not None
+    return found
 
 
 def test_a_release_is_an_artifact_with_every_file_hashed(released: Artifact) -> None:
     verify_files(released)
 
-    assert set(released.manifest.files) == {MODEL_FILE, GOLDEN_FILE, CARD_FILE, REPORT_FILE}
+    assert set(released.manifest.files) == {MODEL_FILE, GOLDEN_FILE, CARD_FILE, REPORT_FILE} | PLOTS
     assert {path.name for path in released.directory.iterdir()} == {*released.manifest.files, "manifest.json"}
     assert [path.name for path in released.directory.parent.iterdir()] == ["1.0.0"]
 
@@ -53,7 +63,7 @@ def test_the_training_record_names_data_seed_versions_and_curves(released: Artif
 
 
 def test_the_report_holds_every_subgroup_with_intervals(released: Artifact) -> None:
-    rows = _report(released).labels["covid19"]
+    rows = _discrimination(released).labels["covid19"]
 
     wanted = {"pooled", "without kids", "source alpha", "source beta", "source kids", "adults", "children", "view PA"}
     assert wanted <= set(rows)
@@ -71,10 +81,10 @@ def test_the_card_prints_every_subgroup_and_says_what_it_is_not_for(released: Ar
     card = (released.directory / CARD_FILE).read_text()
 
     assert "Not for diagnostic use" in card
-    for name in _report(released).labels["covid19"]:
+    for name in _discrimination(released).labels["covid19"]:
         assert f"| {name} |" in card
     assert "without kids" in card
-    assert "aspect ratio alone" in card
+    assert "trivial cues" in card
     assert "identity" in card
     assert "CC0 (drawn)" in card
     assert "read 1 time(s)" in card
@@ -82,7 +92,7 @@ def test_the_card_prints_every_subgroup_and_says_what_it_is_not_for(released: Ar
 
 def test_the_test_part_is_refused_without_a_release(released: Artifact, phantom_manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="--release"):
-        evaluate_artifact(released.directory, [phantom_manifest], "test", False, tmp_path / "e.json")
+        evaluate_network(released.directory, Asked((phantom_manifest,), "test"), tmp_path)
 
 
 def test_every_reading_of_the_test_part_is_recorded(
@@ -91,18 +101,18 @@ def test_every_reading_of_the_test_part_is_recorded(
     directory = Path(shutil.copytree(released.directory, tmp_path / "covid19" / "1.0.0"))
     shared = ["--manifest", str(phantom_manifest), "--part", "test", "--release"]
 
-    evaluated = main(["evaluate", str(directory), *shared, "--out", str(tmp_path / "again.json")])
-    made = main(
-        ["release", str(trained), "--name", "covid19", "--version", "1.0.0", "--models", str(tmp_path), *shared]
-    )
+    evaluated = main(["evaluate", str(directory), *shared, "--out", str(tmp_path / "again")])
+    named = ["--name", "covid19", "--version", "1.0.0", "--models", str(tmp_path)]
+    made = main(["release", str(trained), *named, *shared, "--accept-failed"])
 
     assert (evaluated, made) == (0, 0)
     artifact = read_artifact(directory)
     verify_files(artifact)
     assert len(artifact.manifest.evaluation["test_reads"]) == 3
     assert artifact.manifest.model_sha256 == released.manifest.model_sha256
-    again = json.loads((tmp_path / "again.json").read_text())
-    assert again["labels"] == json.loads((directory / REPORT_FILE).read_text())["labels"]
+    again = json.loads((tmp_path / "again" / REPORT_FILE).read_text())
+    assert again["discrimination"] == json.loads((directory / REPORT_FILE).read_text())["discrimination"]
+    assert (tmp_path / "again" / CARD_FILE).read_text().count("read 2 time(s)") == 1
     assert "covid19/1.0.0: COVID-19 expert" in capsys.readouterr().out
 
 
@@ -123,16 +133,17 @@ def test_resnet50_is_exported_without_data(tmp_path: Path) -> None:
 def test_a_member_is_evaluated_label_by_label(
     member: TrainedRun, exported: Exported, phantom_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exported_before(_: TrainedRun, directory: Path, __: object) -> Export:
+    def exported_before(_: TrainedRun, directory: Path, *__: object) -> Export:
         shutil.copytree(exported.directory, directory, dirs_exist_ok=True)
         return exported.export
 
     monkeypatch.setattr("training.release.load_run", lambda _: member)
     monkeypatch.setattr("training.release.export_network", exported_before)
 
-    artifact = release(tmp_path, "member", "0.1.0", tmp_path / "models", [phantom_manifest], "val")
+    asked = Asked((phantom_manifest,), "val")
+    artifact = release(tmp_path, "member", "0.1.0", tmp_path / "models", asked, accept_failed=True)
 
-    report = _report(artifact)
+    report = _discrimination(artifact)
     evaluated = {label.name for label in artifact.manifest.labels if label.evaluated}
     assert evaluated == {"pneumonia", "viral", "covid19", "no_finding"}
     assert report.averages is not None
@@ -144,8 +155,113 @@ def test_a_member_is_evaluated_label_by_label(
     assert "| Bacterial | 0 | n/a |" in card
 
 
+def test_every_section_of_the_report_is_measured_or_says_why_not(released: Artifact) -> None:
+    report = _report(released)
+
+    written = json.loads((released.directory / REPORT_FILE).read_text())
+    wanted = {"identity", "discrimination", "shortcuts", "sanity", "faithfulness", "localisation", "robustness"}
+    wanted |= {"calibration", "out_of_distribution"}
+    assert {"model", "version", "model_sha256", "part", "created", "verdict"} | wanted <= set(written)
+    assert {name for name in wanted if written[name] is None} == set(written["missing"])
+    assert report.model_sha256 == released.manifest.model_sha256
+    assert set(report.files_sha256) == {"lungs", "partner", "twin"}
+    assert str(released.directory.parent) not in released.manifest.model_dump_json() + json.dumps(written)
+
+
+def test_the_audit_of_a_release_has_every_measure(released: Artifact) -> None:
+    report = _report(released)
+
+    assert report.identity is not None
+    assert max(report.identity.parity.values()) < 1e-4
+    assert report.identity.identity < 1e-4
+    assert report.identity.golden == 0.0
+    assert report.shortcuts is not None
+    mine = report.shortcuts.labels["covid19"]
+    assert mine.blackout is not None
+    assert {"pooled", "without kids", "source alpha", "source beta"} <= set(mine.blackout)
+    assert mine.trivial_cues is not None
+    assert mine.trivial_cues.trained_on > 30
+    assert mine.outside_lungs is not None
+    assert mine.outside_lungs.addk is not None
+    assert report.shortcuts.source_prediction.everything is not None
+    assert report.sanity is not None
+    assert report.faithfulness is not None
+    assert set(report.missing) == {"localisation"}
+    assert report.robustness is not None
+    assert report.robustness.twin is not None
+    assert report.robustness.twin["covid19"].flips == 0.0
+    assert report.calibration is not None
+    assert not report.calibration.fitted_here
+
+
+def test_a_failed_verdict_is_printed_and_known_to_be_accepted(released: Artifact) -> None:
+    verdict = _report(released).verdict
+
+    card = (released.directory / CARD_FILE).read_text()
+    assert not verdict.passed
+    assert verdict.accepted
+    assert verify_report(released).failed == verdict.failed
+    assert "**Failed**" in card
+    for criterion in verdict.criteria:
+        assert criterion.name in card
+        assert criterion.passed == (criterion.name not in verdict.failed)
+    assert released.manifest.evaluation["verdict"] == {"passed": False, "failed": list(verdict.failed)}
+
+
+def test_a_version_whose_verdict_fails_is_put_aside_with_its_reading(
+    trained: Path, phantom_manifest: Path, toy_lungs: Path, tmp_path: Path
+) -> None:
+    asked = Asked((phantom_manifest,), "test", toy_lungs)
+    models, rejected = tmp_path / "models", tmp_path / "rejected"
+
+    with pytest.raises(ReleaseError, match="--accept-failed"):
+        release(trained, "covid19", "1.0.0", models, asked, is_release=True, rejected_dir=rejected)
+
+    assert list(models.glob("*/*")) == []
+    aside = read_artifact(rejected / "covid19" / "1.0.0")
+    assert len(aside.manifest.evaluation["test_reads"]) == 1
+    kept = release(
+        trained, "covid19", "1.0.0", models, asked, is_release=True, accept_failed=True, rejected_dir=rejected
+    )
+    assert len(kept.manifest.evaluation["test_reads"]) == 2
+    assert list(rejected.glob("*/*")) == []
+
+
+def test_a_run_is_audited_without_being_released(
+    trained: Path, phantom_manifest: Path, toy_lungs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = ["--manifest", str(phantom_manifest), "--lungs", str(toy_lungs), "--threads", "1"]
+
+    code = main(["evaluate", str(trained), *shared, "--out", str(tmp_path)])
+    refused = main(["evaluate", str(trained), *shared, "--part", "test", "--release", "--out", str(tmp_path)])
+
+    report = Report.model_validate_json((tmp_path / REPORT_FILE).read_bytes())
+    assert (code, refused) == (0, 1)
+    assert report.part == "val"
+    assert report.calibration is not None
+    assert report.calibration.fitted_here
+    assert (tmp_path / ROC).is_file()
+    said = capsys.readouterr()
+    assert "only lungs" in said.out
+    assert "NOT KEPT" in said.out
+    assert "part test is read by the release of a run" in said.err
+
+
+def test_the_plots_are_small_and_the_same_every_time(
+    released: Artifact, phantom_manifest: Path, toy_lungs: Path, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        evaluate_network(released.directory, Asked((phantom_manifest,), "val", toy_lungs), tmp_path / folder)
+
+    for name in PLOTS:
+        content = (tmp_path / "one" / name).read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) < 60_000
+        assert content == (tmp_path / "two" / name).read_bytes()
+
+
 def test_a_failed_release_leaves_nothing_behind(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails_half_way(_: TrainedRun, directory: Path, __: object) -> Export:
+    def fails_half_way(_: TrainedRun, directory: Path, *__: object) -> Export:
         (directory / MODEL_FILE).write_bytes(b"half a model")
         raise ExportError("cam of the ONNX graph is off")
 
@@ -162,7 +278,7 @@ def test_a_part_without_films_is_not_evaluated(trained: Path, phantom_manifest: 
     empty.write_text(phantom_manifest.read_text().splitlines()[0] + "\n")
 
     with pytest.raises(ReleaseError, match="no film of part val"):
-        release(trained, "covid19", "1.0.0", tmp_path / "models", [empty], "val")
+        release(trained, "covid19", "1.0.0", tmp_path / "models", Asked((empty,), "val"))
 
 
 def test_a_verb_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,18 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-import training.train
+import training.resistance
 from tests.unit.training.phantom_data import Row, tiny_recipe, write_data
-from training.train import Run, drawing_weights, loss_of, select_films, selection_score, targets_of
+from training.batches import drawing_weights
+from training.losses import loss_of
+from training.train import Run, select_films, selection_score, targets_of
 
 _STAGES = [{"epochs": 1, "size_px": 32}, {"epochs": 2, "size_px": 40}]
 
@@ -65,15 +68,15 @@ def test_a_killed_run_carries_on_to_the_same_curves_and_weights(
     whole = Run(recipe, films, tmp_path / "whole").train()
     steps = 0
 
-    def killed_in_the_second_epoch(*arguments: Tensor) -> Tensor:
+    def killed_in_the_second_epoch(*arguments: Any) -> Tensor:  # Any: whatever the loss is given
         nonlocal steps
         steps += 1
         if steps == 4:  # two steps an epoch
             raise KeyboardInterrupt
-        return loss_of(arguments[0], arguments[1], arguments[2], recipe)
+        return loss_of(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.train, "loss_of", killed_in_the_second_epoch)
+        patch.setattr(training.resistance, "loss_of", killed_in_the_second_epoch)
         with pytest.raises(KeyboardInterrupt):
             Run(recipe, films, tmp_path / "killed").train()
     assert not (tmp_path / "killed" / "run.json").exists()

@@ -1,0 +1,1 @@
+"""The shipped experts measured on films with known labels, through the path that serves answers."""
