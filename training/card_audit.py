@@ -57,14 +57,19 @@ def in_short(report: Report) -> list[str]:
     shortcuts = report.shortcuts
     if shortcuts is None or not shortcuts.labels:
         return []
+    told = shortcuts.source_prediction.everything
+    source = (
+        card_text.SOURCE.format(told=with_bounds(told.balanced_accuracy), chance=f"{told.chance:.2f}")
+        if told is not None
+        else ""
+    )
     parts = ["## In short\n"]
+    if len(shortcuts.labels) == 1:
+        (entry,) = shortcuts.labels.values()
+        return [*parts, "".join(_sentences(entry)) + source]
     for label, entry in shortcuts.labels.items():
-        if len(shortcuts.labels) > 1:
-            parts.append(f"**{name_of(label)}**\n")
-        parts.append("".join(_sentences(entry)))
-    if (told := shortcuts.source_prediction.everything) is not None:
-        parts.append(card_text.SOURCE.format(told=with_bounds(told.balanced_accuracy), chance=f"{told.chance:.2f}"))
-    return parts
+        parts += [f"**{name_of(label)}**\n", "".join(_sentences(entry))]
+    return [*parts, *([source] if source else [])]
 
 
 def _sentences(entry: LabelShortcuts) -> Iterator[str]:
@@ -81,7 +86,6 @@ def _sentences(entry: LabelShortcuts) -> Iterator[str]:
         across = widest(rows)
         yield card_text.ACROSS.format(films=across, **reached(across))
         yield card_text.LUNGS.format(
-            films=across,
             only=with_bounds(rows[across].only_lungs),
             without=with_bounds(rows[across].lungs_blacked_out),
         )

@@ -3,18 +3,17 @@
 from typing import Final
 
 WITHIN: Final = """\
-- Within {source}, where the source gives nothing away, it reaches an AUROC of {auroc}; a model that sees no anatomy
-  reaches {cues}.
+- Within {source}, where the source gives nothing away, it reaches an AUROC of {auroc}; a model that sees no anatomy \
+reaches {cues}.
 """
 
 ACROSS: Final = """\
-- Over films of several sources ({films}) it reaches {auroc}; a model that sees no anatomy reaches {cues}: such a number
-  says little.
+- Over films of several sources ({films}) it reaches {auroc}; a model that sees no anatomy reaches {cues}: such a \
+number says little.
 """
 
 LUNGS: Final = """\
-- On the same films ({films}) {only} is left with nothing but the lungs, and {without} with the lungs blacked out
-  (chance is 0.5).
+- On the same films {only} is left with nothing but the lungs, and {without} with the lungs blacked out (chance is 0.5).
 """
 
 ATTENTION: Final = """\

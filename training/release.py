@@ -15,6 +15,7 @@ from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.inference.artifact import Artifact, file_sha256, read_artifact, verify_files
 from app.inference.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REPORT_FILE, Manifest
 from training.audit.full_audit import Audit, Audited, Circumstances, calibrate_labels
+from training.audit.gate_audit import audit_gate
 from training.audit.plots import draw_plots
 from training.audit.report import Part, Report, summary
 from training.audit.scan import VARIANTS, Scan, scan
@@ -46,6 +47,8 @@ class Asked:
         The part that the numbers are of; None exports without an audit.
     lungs, partner, twin, threads, is_quick
         See `training.audit.full_audit.Circumstances`.
+    non_films
+        Folder of pictures that are no films, for the gate of a lung network.
     """
 
     manifests: tuple[Path, ...] = ()
@@ -55,6 +58,7 @@ class Asked:
     twin: Path | None = None
     threads: int = 0
     is_quick: bool = False
+    non_films: Path | None = None
 
     def circumstances(self, data: Data, part: Part) -> Circumstances:
         """Give the audit's view of it."""
@@ -276,6 +280,8 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
 def evaluate_network(directory: Path, asked: Asked, out: Path, *, is_release: bool = False) -> Report:
     """Audit a released version again, or a run; write report, plots and card into a directory.
 
+    Of a released lung network only the input gate is audited, and only the report written.
+
     Reading ``test`` is recorded in the artefact's manifest; nothing else of the artefact changes.
 
     Parameters
@@ -308,6 +314,7 @@ def evaluate_network(directory: Path, asked: Asked, out: Path, *, is_release: bo
     data = read_data(asked.manifests)
     require_films(data, part)
     circumstances = asked.circumstances(data, part)
+    out.mkdir(parents=True, exist_ok=True)
     lungs = circumstances.finder()
     if (directory / MANIFEST_FILE).is_file():
         artifact = read_artifact(directory.resolve())
@@ -317,6 +324,10 @@ def evaluate_network(directory: Path, asked: Asked, out: Path, *, is_release: bo
             reads = [*recorded_test_reads(artifact.directory), read_record(manifest)]
             manifest = manifest.model_copy(update={"evaluation": {**manifest.evaluation, "test_reads": reads}})
             write_manifest(manifest, artifact.directory)
+        if manifest.kind == "lungs":
+            report = audit_gate(artifact, circumstances, asked.non_films)
+            (out / REPORT_FILE).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            return report
         subject = subject_of_artifact(artifact, asked.threads)
         audited = Audit(subject, manifest, artifact.directory, circumstances, lungs=lungs).run()
     else:

@@ -60,6 +60,9 @@ def _add_audit_arguments(parser: argparse.ArgumentParser) -> None:
     _add_lungs_argument(parser)
     parser.add_argument("--partner", type=Path, help="artefact or run of the expert of the overlapping class")
     parser.add_argument("--twin", type=Path, help="artefact or run of the same recipe with another seed")
+    parser.add_argument(
+        "--non-films", type=Path, help="folder of pictures that are no films, for a lung network's gate"
+    )
     parser.add_argument("--quick", action="store_true", help="leave out sanity, faithfulness and localisation")
     _add_threads_argument(parser)
 
@@ -83,6 +86,7 @@ def _asked(arguments: argparse.Namespace) -> "Asked":
         arguments.twin,
         arguments.threads,
         arguments.quick,
+        arguments.non_films,
     )
 
 
@@ -155,11 +159,26 @@ def _print_report(report: "Report") -> None:
                 else ""
             )
             print(f"{label:>14}  {name:<28} {with_bounds(result.auroc)}  +{result.positives} -{result.negatives}{rest}")
+    _print_gate(report)
     for criterion in report.verdict.criteria:
         kept = "kept    " if criterion.passed else "NOT KEPT"
         bound = f"{criterion.sense} {criterion.limit:.4g}"
         print(f"  {kept}  {criterion.name:<38} {significant(criterion.measured):>9}  {bound:<16} {criterion.remark}")
     print(f"verdict: {'passed' if report.verdict.passed else 'failed'}")
+
+
+def _print_gate(report: "Report") -> None:
+    """Print what a lung network's gate refuses."""
+    from training.audit.out_of_distribution import OutOfDistribution
+    from training.card_tables import with_bounds
+
+    gate = report.out_of_distribution
+    if not isinstance(gate, OutOfDistribution):
+        return
+    refusals = {"no films": gate.non_films} if gate.non_films is not None else {}
+    for name, refused in {**refusals, **gate.true_films}.items():
+        codes = ", ".join(f"{code} {count}" for code, count in refused.reasons.items())
+        print(f"{name:>24}  {refused.pictures:>5}  refused {with_bounds(refused.refused)}  {codes}")
 
 
 def _compare(arguments: argparse.Namespace) -> int:

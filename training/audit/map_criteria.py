@@ -7,12 +7,14 @@ from typing import Final
 from training.audit.faithfulness import FaithfulnessReport
 from training.audit.localisation import LocalisationReport, LocalisationTable
 from training.audit.map_methods import cam_name, divergence_name
-from training.audit.sanity import SanityReport
+from training.audit.sanity import SanityReport, Which
 from training.audit.verdict import Criterion, at_least, at_most
 
 ALPHA: Final = 15.0
 LIKENESS_LIMIT: Final = 0.50
 """Rank correlation with the trained map after all weights are random: half of the order may be the film's own."""
+HALF_LIKENESS_LIMIT: Final = 0.80
+"""The same where one expert stays as it was: its half of the divergence stays too, but not all of it may."""
 TWO_LUNGS: Final = "two-lungs prior"
 _FILLING: Final = "blurred film"
 _NOT_MEASURED: Final = "not measured"
@@ -30,35 +32,32 @@ class MapsAudit:
 def sanity_criteria(sanity: SanityReport | None) -> Iterator[Criterion]:
     """Ask whether maps change when their weights are random."""
     question = "How alike is the {map} to the trained one when all weights of {what} are random (rank correlation)?"
-    cam, addk = None, None
-    worst = ""
+    cam, both, each = None, None, {}
     if sanity is not None:
-        last = sanity.stages[-1]
+        last, addk = sanity.stages[-1], f"ADDK {sanity.interest} over {sanity.overlap}"
         cam = sanity.at(cam_name(sanity.interest), "interest", last).rank_correlation.value
-        method = f"ADDK {sanity.interest} over {sanity.overlap}"
+        both = sanity.at(addk, "both", last).rank_correlation.value
+        names: tuple[Which, ...] = ("interest", "overlap")
         each = {
             f"{which} random": value
-            for result in sanity.randomised
-            if (result.method, result.down_to) == (method, last)
-            and (value := result.likeness.rank_correlation.value) is not None
-            for which in [result.randomised]
+            for which in names
+            if (value := sanity.at(addk, which, last).rank_correlation.value) is not None
         }
-        worst = max(each, key=lambda name: each[name]) if each else ""
-        addk = each[worst] if worst else None
-    yield at_most(
-        "sanity_cam",
-        question.format(map="class activation map", what="the expert"),
-        cam,
-        LIKENESS_LIMIT,
-        "" if cam is not None else _NOT_MEASURED,
-    )
-    yield at_most(
-        "sanity_addk",
-        question.format(map="directed divergence", what="one or both experts"),
-        addk,
-        LIKENESS_LIMIT,
-        worst or _NOT_MEASURED,
-    )
+    worst = max(each, key=lambda name: each[name]) if each else None
+    for name, map_name, what, value, limit, remark in (
+        ("sanity_cam", "class activation map", "the expert", cam, LIKENESS_LIMIT, ""),
+        ("sanity_addk", "directed divergence", "both experts", both, LIKENESS_LIMIT, ""),
+        (
+            "sanity_addk_each",
+            "directed divergence",
+            "either expert",
+            each[worst] if worst is not None else None,
+            HALF_LIKENESS_LIMIT,
+            worst or "",
+        ),
+    ):
+        said = remark if value is not None else _NOT_MEASURED
+        yield at_most(name, question.format(map=map_name, what=what), value, limit, said)
 
 
 def faithfulness_criteria(faithfulness: FaithfulnessReport | None) -> Iterator[Criterion]:
@@ -83,13 +82,13 @@ def faithfulness_criteria(faithfulness: FaithfulnessReport | None) -> Iterator[C
 
 
 def _best_table(localisation: LocalisationReport | None) -> LocalisationTable | None:
-    """Take the drawings of which most films are positive for the expert of interest; of these, all films."""
+    """Take the drawings of which the largest share is positive for the expert of interest; of these, all films."""
     if localisation is None:
         return None
     positive = [table for table in localisation.tables if table.subset == "interest positive" and table.films]
     if not positive:
         return None
-    most = max(positive, key=lambda table: table.films)
+    most = max(positive, key=lambda one: (one.films / localisation.table(one.kind, one.part).films, one.films))
     return localisation.table(most.kind, most.part)
 
 

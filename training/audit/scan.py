@@ -41,7 +41,7 @@ class Scan:
     placements
         Where each film lies in its input; None where it was refused.
     lungs
-        None where not both lungs were found, or nobody looked for them.
+        None where not both lungs were found, or nothing but the untouched film was asked for.
     """
 
     scores: dict[Variant, Values]
@@ -176,7 +176,7 @@ def scan(
     for index, film in enumerate(tqdm(films, desc=f"auditing {subject.name}", unit="film", leave=False)):
         try:
             cropped_to = lungs_for(film, subject.specification, lungs)
-            fields[index] = found_lungs(film, lungs)
+            fields[index] = found_lungs(film, lungs) if len(variants) > 1 else None
             grey = Radiograph(read_grey(film.path), Provenance("png", ""))
             one, placement = to_lung_input(grey, subject.specification, cropped_to)
         except ImageRefusedError:

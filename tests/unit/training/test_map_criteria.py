@@ -17,7 +17,7 @@ def _estimated(value: float, reach: float = 0.1) -> Estimated:
     return Estimated(value=value, low=value - reach, high=value + reach)
 
 
-def _sanity(cam: float, one: float, other: float) -> SanityReport:
+def _sanity(cam: float, one: float, other: float, both: float = 0.0) -> SanityReport:
     def result(method: str, randomised: Any, likeness: float) -> RandomisedResult:  # Any: a literal
         alike = Likeness(rank_correlation=_estimated(likeness), structure=_estimated(0.0), same_top=_estimated(0.0))
         return RandomisedResult(method=method, randomised=randomised, down_to="stem", likeness=alike)
@@ -27,7 +27,7 @@ def _sanity(cam: float, one: float, other: float) -> SanityReport:
         result("CAM covid19", "interest", cam),
         result(addk, "interest", one),
         result(addk, "overlap", other),
-        result(addk, "both", 0.0),
+        result(addk, "both", both),
     )
     return SanityReport(
         interest="covid19",
@@ -109,17 +109,18 @@ def _by_name(maps: MapsAudit) -> dict[str, Criterion]:
 def test_without_measurements_nothing_is_kept() -> None:
     found = _by_name(MapsAudit())
 
-    assert len(found) == 6
+    assert len(found) == 7
     assert not any(criterion.passed for criterion in found.values())
 
 
 def test_the_most_alike_of_the_randomised_pairs_decides() -> None:
-    good, bad = _by_name(MapsAudit(_sanity(0.1, 0.2, 0.4))), _by_name(MapsAudit(_sanity(0.6, 0.2, 0.7)))
+    good, bad = _by_name(MapsAudit(_sanity(0.1, 0.2, 0.7))), _by_name(MapsAudit(_sanity(0.6, 0.9, 0.7, 0.6)))
 
-    assert good["sanity_cam"].passed
-    assert (good["sanity_addk"].measured, good["sanity_addk"].remark) == (0.4, "overlap random")
-    assert not bad["sanity_cam"].passed
-    assert not bad["sanity_addk"].passed
+    names = ("sanity_cam", "sanity_addk", "sanity_addk_each")
+    assert all(good[name].passed for name in names)
+    assert not any(bad[name].passed for name in names)
+    assert (good["sanity_addk_each"].measured, good["sanity_addk_each"].remark) == (0.7, "overlap random")
+    assert bad["sanity_addk_each"].remark == "interest random"
 
 
 @pytest.mark.parametrize(("deletion", "insertion", "kept"), [(-0.5, 0.5, True), (-0.05, 0.05, False)])

@@ -13,13 +13,16 @@ from app.inference.lungs_network import OnnxLungsNetwork
 from app.services.preparation import check_film
 from app.services.stopwatch import Stopwatch
 from tests.toy_models import write_lungs
+from training.__main__ import main
 from training.audit.out_of_distribution import (
     Gate,
+    OutOfDistribution,
     gate_report,
     measure_non_films,
     measure_out_of_distribution,
     open_gate,
 )
+from training.audit.report import Report
 from training.datasets import read_grey, read_manifest
 from training.phantoms import radiograph_phantom
 
@@ -97,3 +100,22 @@ def test_experts_point_at_the_report_of_the_lungs(tmp_path: Path) -> None:
     assert found is not None
     assert found.lungs_model_sha256 == artifact.manifest.model_sha256
     assert gate_report(artifact) is None
+
+
+def test_the_gate_of_a_released_lung_network_is_audited_alone(
+    artifact: Artifact, non_films: Path, phantom_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = ["evaluate", str(artifact.directory), "--manifest", str(phantom_manifest), "--out", str(tmp_path)]
+
+    code = main([*shared, "--non-films", str(non_films)])
+
+    report = Report.model_validate_json((tmp_path / "report.json").read_bytes())
+    assert code == 0
+    assert isinstance(report.out_of_distribution, OutOfDistribution)
+    names = {criterion.name: criterion.passed for criterion in report.verdict.criteria}
+    assert names == {"non_films_refused": True, "true_films_refused": True}
+    assert report.verdict.passed
+    assert "refused 1.000" in capsys.readouterr().out
+    main(shared)
+    again = Report.model_validate_json((tmp_path / "report.json").read_bytes())
+    assert again.verdict.failed == ("non_films_refused",)
