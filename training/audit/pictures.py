@@ -25,7 +25,7 @@ FILMS_A_SHEET: Final = 6
 _TILE_PX: Final = 160
 _CAPTION_PX: Final = 20
 _GAP_PX: Final = 2
-_COLOURS: Final = 256
+_COLOURS: Final = 160
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 Colour = tuple[int, int, int]
