@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.domain.errors import ImageRefusedError, RefusalReason
 from app.domain.lungs import LungFields, lung_window
-from app.domain.preprocessing import InputSpecification, Window, to_network_input
+from app.domain.preprocessing import InputSpecification, to_network_input
 from app.domain.radiograph import Provenance, Radiograph
 from training.datasets import Film, read_grey
 from training.lung_network import FACTS
@@ -82,29 +82,11 @@ def lungs_for(film: Film, specification: InputSpecification, lungs: LungFinder |
     ValueError
         If the lungs are wanted and there is no network to find them.
     """
-    return None if window_for(film, specification, lungs) is None or lungs is None else lungs.of(film)
-
-
-def window_for(film: Film, specification: InputSpecification, lungs: LungFinder | None) -> Window | None:
-    """Give the window of a film that a network is fed with.
-
-    Returns
-    -------
-    Window or None
-        None where the specification takes the whole film.
-
-    Raises
-    ------
-    ImageRefusedError
-        If the lungs are wanted and were not found; serving refuses such a film.
-    ValueError
-        If the lungs are wanted and there is no network to find them.
-    """
     if specification.crop == "film":
         return None
     if lungs is None:
         raise ValueError("the network is fed with the lungs' part of a film; a lung network is needed to find them")
-    window = lung_window(lungs.of(film), specification.crop_margin)
-    if window is None:
+    found = lungs.of(film)
+    if lung_window(found, specification.crop_margin) is None:
         raise ImageRefusedError(RefusalReason.NOT_A_CHEST_RADIOGRAPH, "no two lungs were found")
-    return window
+    return found

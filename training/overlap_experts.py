@@ -31,7 +31,7 @@ class SmallExpert(nn.Module):
 
     Its parts carry the names of a ResNet's, so that `training.networks.ExplainedNetwork` and every audit read it. A
     cell of the grid sees 22 pixels of 64, around its own centre: the kernels that halve the grid are even. A ResNet's
-    are odd, and what a cell sees is then displaced by up to half a cell, up and to the left of where its map is laid.
+    are odd, and the middle of what a cell can see lies up to half a cell above and to the left of its own.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from tests.unit.training.phantom_data import rows, tiny_recipe, write_data
 from training.__main__ import main
 from training.datasets import read_grey, read_manifest
 from training.lung_films import BOTH_LUNGS, read_references
-from training.lung_finder import LungFinder, lungs_for, window_for
+from training.lung_finder import LungFinder, lungs_for
 from training.lung_network import FACTS, LungNetwork
 from training.lung_release import NonFilms, release_lungs
 from training.lung_report import Looked, box_iou, limits_from, threshold_of_children
@@ -197,10 +197,10 @@ def test_the_finder_keeps_what_it_found_and_gives_windows_where_asked(
     whole: Recipe = tiny_recipe()
 
     assert finder.of(film) is finder.of(film)
-    assert window_for(film, whole.specification, finder) is None
+    assert lungs_for(film, whole.specification, finder) is None
     assert lungs_for(film, whole.specification, None) is None
     with pytest.raises(ValueError, match="lung network"):
-        window_for(film, tiny_recipe(crop="lungs").specification, None)
+        lungs_for(film, tiny_recipe(crop="lungs").specification, None)
 
 
 def test_the_test_part_of_a_lung_release_needs_the_word(lung_run: Path, lung_data: Path, tmp_path: Path) -> None:
