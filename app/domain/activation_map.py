@@ -166,8 +166,9 @@ def lay_over_film(
 ) -> HeatMap:
     """Interpolate a map on its native grid at the pixels of the film, or of a smaller picture of it.
 
-    Bilinear with half-pixel centres and clamped edges; the kernel must have been applied before (papers/1 and SPEC
-    1.13: the other order marks another region).
+    Bilinear with half-pixel centres and clamped edges. Where the film reaches beyond the grid, because the network was
+    fed with a part of it, nothing was seen and the heat is 0. The kernel must have been applied before (papers/1 and
+    SPEC 1.13: the other order marks another region).
 
     Parameters
     ----------
@@ -183,6 +184,11 @@ def lay_over_film(
     Returns
     -------
     HeatMap
-        ``(height, width)`` float32, a convex combination of cells everywhere.
+        ``(height, width)`` float32, a convex combination of cells everywhere inside the extent, 0 beyond it.
     """
-    return interpolate(display, extent, (0.0, 0.0, float(film_width), float(film_height)), height, width)
+    x0, y0, x1, y1 = extent
+    heat = interpolate(display, extent, (0.0, 0.0, float(film_width), float(film_height)), height, width)
+    rows, columns = (np.arange(height) + 0.5) * film_height / height, (np.arange(width) + 0.5) * film_width / width
+    heat[(rows < y0) | (rows > y1)] = 0.0
+    heat[:, (columns < x0) | (columns > x1)] = 0.0
+    return heat

@@ -3,7 +3,8 @@
  *
  * A grid covers the rectangle `extent` = [x0, y0, x1, y1] of the original image, in its pixels; the rectangle may reach
  * beyond the image, where the network's input was padded. Interpolation is bilinear with half-pixel centres: the value of
- * a cell sits at the cell's centre, and outside the outermost centres the edge value holds.
+ * a cell sits at the cell's centre, and between the outermost centres and the rectangle's edge the edge value holds. Beyond
+ * the rectangle the network saw nothing: the value there is 0.
  */
 
 /** For each of `count` pixels that cover `length` original pixels: the two neighbouring cells and the weight of the second. */
@@ -11,6 +12,7 @@ function axisWeights(count, length, from, to, cells) {
   const lower = new Int32Array(count);
   const upper = new Int32Array(count);
   const weight = new Float64Array(count);
+  const seen = new Uint8Array(count);
   for (let p = 0; p < count; p += 1) {
     const original = ((p + 0.5) * length) / count;
     const cell = ((original - from) / (to - from)) * cells - 0.5;
@@ -18,8 +20,9 @@ function axisWeights(count, length, from, to, cells) {
     lower[p] = Math.min(Math.floor(clamped), cells - 1);
     upper[p] = Math.min(lower[p] + 1, cells - 1);
     weight[p] = clamped - lower[p];
+    seen[p] = original >= from && original <= to ? 1 : 0;
   }
-  return { lower, upper, weight };
+  return { lower, upper, weight, seen };
 }
 
 /**
@@ -32,10 +35,12 @@ export function gridOnFilm(grid, extent, image, width, height) {
   const down = axisWeights(height, image.height, y0, y1, grid.length);
   const values = new Float32Array(width * height);
   for (let y = 0; y < height; y += 1) {
+    if (!down.seen[y]) continue;
     const above = grid[down.lower[y]];
     const below = grid[down.upper[y]];
     const v = down.weight[y];
     for (let x = 0; x < width; x += 1) {
+      if (!across.seen[x]) continue;
       const l = across.lower[x];
       const u = across.upper[x];
       const h = across.weight[x];

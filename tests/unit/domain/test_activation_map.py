@@ -155,6 +155,13 @@ def test_the_cells_weights_sum_to_one_at_every_pixel(
     np.testing.assert_allclose(heat, value, rtol=3e-7)
 
 
+def test_where_the_film_reaches_beyond_the_grid_there_is_no_heat() -> None:
+    heat = lay_over_film(np.ones((3, 3)), (10.0, 20.0, 40.0, 50.0), 60, 80, 60, 80)
+
+    assert heat[20:50, 10:40].min() == 1.0
+    assert heat.sum() == 30 * 30
+
+
 @LAW
 @given(cells=unit_maps(), other=st.integers(0, 2**16), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_laying_over_is_linear(cells: Map, other: int, height: int, width: int) -> None:
