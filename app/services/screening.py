@@ -10,7 +10,7 @@ import numpy as np
 
 from app.domain.activation_map import evidence_contrast, lay_over_film, peak_is_on_film
 from app.domain.arrays import FloatMap
-from app.domain.directed_divergence import directed_divergences
+from app.domain.directed_divergence import LOW_CONTRAST_RANGE, DirectedDivergence, directed_divergences
 from app.domain.ensemble import EnsembleResult, combine
 from app.domain.errors import DivergenceError, DivergenceReason
 from app.domain.input_gate import GateFlag, doubts, is_enlarged
@@ -18,6 +18,7 @@ from app.domain.lungs import hottest_zone, outside_lungs, zones
 from app.domain.operating_point import post_test
 from app.domain.overlay import overlay_size
 from app.domain.preprocessing import Placement, Rectangle
+from app.domain.radiograph import Radiograph
 from app.domain.regions import Region, hot_regions
 from app.domain.screening import DivergenceFinding, ExpertFinding, ModelIdentity, ScreeningResult, intended_use
 from app.inference.catalogue import Catalogue
@@ -34,6 +35,8 @@ OUT_OF_CLASS_MAP = "out_of_class_map"
 """Flag of a map that shows what speaks against the expert's class, as the predicted class was asked for."""
 PEAK_OUTSIDE_FILM = "peak_outside_film"
 """Flag of a map whose strongest cell lies in the padding around the film."""
+NOTHING_SPECIFIC = "nothing_specific"
+"""Flag of a divergence that is nowhere above no difference: what is hottest in it is only not colder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,12 @@ def _map_flags(evidence: FloatMap, placement: Placement) -> tuple[str, ...]:
     return () if on_film else (PEAK_OUTSIDE_FILM,)
 
 
+def _divergence_flags(found: DirectedDivergence, extent: Rectangle, film: Radiograph) -> tuple[str, ...]:
+    flags = () if peak_is_on_film(found.log_k, extent, film.height, film.width) else (PEAK_OUTSIDE_FILM,)
+    low, high = float(found.log_k.min()), float(found.log_k.max())
+    return (*flags, NOTHING_SPECIFIC) if low < high < LOW_CONTRAST_RANGE else flags
+
+
 def _contrast(
     checked: CheckedFilm, interest: ExpertFinding, overlap: ExpertFinding, alphas: tuple[float, ...], *, regions: bool
 ) -> DivergenceFinding:
@@ -254,13 +263,12 @@ def _contrast(
             f"{interest.name} sees the rectangle {interest.extent} of the film, {overlap.name} {overlap.extent}",
         )
     maps = tuple(
-        each
-        if peak_is_on_film(each.log_k, interest.extent, checked.film.height, checked.film.width)
-        else replace(each, flags=(*each.flags, PEAK_OUTSIDE_FILM))
+        replace(each, flags=(*each.flags, *_divergence_flags(each, interest.extent, checked.film)))
         for each in directed_divergences(interest.activation_map, overlap.activation_map, alphas)
     )
     used_as_intended, reason = intended_use(interest, overlap)
-    found = _regions(checked, [each.display for each in maps], interest.extent) if regions else ()
+    shown = [np.zeros_like(each.display) if NOTHING_SPECIFIC in each.flags else each.display for each in maps]
+    found = _regions(checked, shown, interest.extent) if regions else ()
     outside = tuple(_outside(each.display, interest.extent, checked) for each in maps)
     return DivergenceFinding(
         interest.name, overlap.name, used_as_intended, reason, maps, interest.extent, outside, found

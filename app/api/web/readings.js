@@ -1,6 +1,6 @@
 /** What the three panels show, computed from a response, a direction and alpha. Pure: no drawing, no page. */
 
-import { camDisplay, directedDivergence, maximum, minimum } from "./divergence.js";
+import { LOW_CONTRAST_RANGE, camDisplay, directedDivergence, maximum, minimum } from "./divergence.js";
 import { figure, ratio } from "./dom.js";
 import { className, inSentence } from "./words.js";
 
@@ -68,6 +68,11 @@ function sameRectangle(a, b) {
   return a.every((edge, i) => Math.abs(edge - b[i]) <= 0.5);
 }
 
+function emptyDivergence(flat, nothing, x, y) {
+  if (flat) return "Both maps agree everywhere: nothing to show.";
+  return nothing ? `Nothing speaks more for ${x} than for ${y}.` : null;
+}
+
 function divergenceReading(response, interest, overlap, alpha) {
   const [a, b] = [response.experts[interest].map, response.experts[overlap].map];
   if (!sameRectangle(a.extent, b.extent)) {
@@ -80,6 +85,8 @@ function divergenceReading(response, interest, overlap, alpha) {
     flags.push("page_and_service_disagree");
   }
   const flat = result.logKMax === result.logKMin;
+  const nothing = !flat && result.logKMax < LOW_CONTRAST_RANGE;
+  if (nothing && !flags.includes("nothing_specific")) flags.push("nothing_specific");
   const [x, y] = [inSentence(interest), inSentence(overlap)];
   return {
     kind: "divergence",
@@ -93,7 +100,7 @@ function divergenceReading(response, interest, overlap, alpha) {
     served,
     result,
     legend: divergenceLegend(interest, overlap, result.logKMin, result.logKMax),
-    empty: flat ? "Both maps agree everywhere: nothing to show." : null,
+    empty: emptyDivergence(flat, nothing, x, y),
     figures: [
       ["ln K", `${figure(result.logKMin)} … ${figure(result.logKMax)}`],
       ["entropy", `${figure(result.entropyNats)} nats`],

@@ -23,6 +23,7 @@ const FLAGS = {
   "x:no_positive_evidence": ["caution", "The map of the class of interest has no cell in favour of its class; it counts as zero everywhere."],
   "x':no_positive_evidence": ["caution", "The map of the overlapping class has no cell in favour of its class; it counts as zero everywhere."],
   flat_heat_map: ["caution", "The two maps agree everywhere, so the directed divergence is flat and shows nothing."],
+  nothing_specific: ["caution", "Nowhere on this film does more speak for the first class than for the second (ln K stays below 0.1). What looks hot is only where neither finds anything."],
   peak_outside_film: ["warning", "The strongest cell of this map lies in the padding around the film: the network reacts to the border, not to anything on the film."],
   out_of_class_map: ["caution", "This map shows what speaks against the expert's class, because the map of the predicted class was asked for."],
   low_contrast_map: ["caution", "The differences in this map are very small (range of ln K below 0.1). Its colours may show noise."],

@@ -90,7 +90,7 @@ def test_the_share_outside_the_lungs_is_that_of_each_map_and_of_each_divergence(
 def test_regions_bear_the_names_of_their_zones(cell: tuple[int, int], zone: str | None) -> None:
     claimed = np.zeros((8, 8))
     claimed[cell] = 1.0
-    experts = solid("covid19", cam=claimed, **CROPPED), solid("pneumonia", cam=np.ones((8, 8)), **CROPPED)
+    experts = solid("covid19", cam=claimed, **CROPPED), solid("pneumonia", cam=1.0 - claimed, **CROPPED)
     film = FakeDecoder(radiograph(chest_film(SIDE, SIDE)))
 
     divergence = Bench(*experts, decoder=film, lungs=FakeLungs(BOTH)).screen().result.divergence

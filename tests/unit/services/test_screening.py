@@ -298,6 +298,24 @@ def test_a_map_whose_peak_lies_in_the_padding_says_so(height: int, width: int, o
     assert ("peak_outside_film" in result.divergence.maps[0].flags) is not on_film
 
 
+def test_a_divergence_that_is_nowhere_above_no_difference_says_so_and_boxes_nothing() -> None:
+    weak, strong = np.zeros_like(RISING), np.ones_like(RISING)
+    weak[0, 0], strong[0, 0] = 1.0, 4.0  # both peak in one cell; elsewhere only the second finds something
+    bench = Bench(solid("covid19", cam=weak), solid("pneumonia", cam=strong))
+
+    one = bench.screen(include=frozenset({"maps", "regions"})).result.divergence
+    other = bench.screen(
+        include=frozenset({"maps", "regions"}), interest="pneumonia", overlap="covid19"
+    ).result.divergence
+
+    assert one is not None
+    assert other is not None
+    assert one.maps[0].flags == ("nothing_specific",)
+    assert one.regions == ((),)
+    assert "nothing_specific" not in other.maps[0].flags
+    assert other.regions[0]
+
+
 @pytest.mark.parametrize("margin", [2.0, -2.0])
 def test_the_predicted_class_s_map_is_that_of_the_larger_logit(margin: float) -> None:
     bench = Bench(solid("covid19", margin, RISING), solid("pneumonia", 1.0, FALLING))
