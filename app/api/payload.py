@@ -13,7 +13,7 @@ from app.domain.ensemble import EnsembleResult
 from app.domain.operating_point import OperatingPoint, PostTest
 from app.domain.preprocessing import Rectangle
 from app.domain.regions import Region
-from app.domain.screening import NOTICE, DivergenceFinding, ExpertFinding, ScreeningResult
+from app.domain.screening import FORCED, NOTICE, DivergenceFinding, ExpertFinding, ScreeningResult
 from app.services.rendering import Picture
 from app.services.screening import Screening
 
@@ -91,7 +91,7 @@ def _image(result: ScreeningResult) -> Json:
         "view_position": provenance.view_position,
         "photometric_interpretation": provenance.photometric_interpretation,
         "pixel_spacing_mm": list(provenance.pixel_spacing_mm) if provenance.pixel_spacing_mm else None,
-        "flags": list(film.flags),
+        "flags": [flag for flag in result.flags if flag != FORCED],
     }
 
 

@@ -20,7 +20,7 @@ from app.domain.activation_map import lay_over_film, positive_share
 from app.domain.arrays import FloatMap
 from app.domain.overlay import blend, grey_levels, overlay_size
 from app.domain.preprocessing import Rectangle
-from app.domain.screening import ScreeningResult
+from app.domain.screening import ScreeningResult, drawn
 from app.services.batch import BatchItem, screen_files
 from app.services.options import ScreeningOptions
 from app.services.screening import Screening
@@ -132,7 +132,10 @@ def figures(screening: Screening) -> Iterator[tuple[str, bytes]]:
         if finding.activation_map is not None:
             title = f"{finding.title}: {finding.probability:.2f} ({finding.decision}){_outside(finding.outside_lungs)}"
             caption = Caption(title, "no evidence", f"most evidence for {name}")
-            yield f"cam-{name}", draw(positive_share(finding.activation_map), finding.extent, caption)
+            yield (
+                f"cam-{name}",
+                draw(drawn(positive_share(finding.activation_map), finding.flags), finding.extent, caption),
+            )
     yield from _divergence_figures(result, draw)
 
 
@@ -143,7 +146,10 @@ def _divergence_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[s
     for each, share in zip(found.maps, found.outside_lungs, strict=True):
         title = f"What speaks for {found.interest} rather than {found.overlap} (alpha {each.alpha:g}){_outside(share)}"
         caption = Caption(title, "no more than the other", f"more for {found.interest}")
-        yield f"addk-{found.interest}-over-{found.overlap}-a{each.alpha:g}", draw(each.display, found.extent, caption)
+        yield (
+            f"addk-{found.interest}-over-{found.overlap}-a{each.alpha:g}",
+            draw(drawn(each.display, each.flags), found.extent, caption),
+        )
 
 
 def _outside(share: float | None) -> str:

@@ -4,11 +4,15 @@ Small steps that compose: contract, rectify, normalise, lay over the film.
 """
 
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
 from app.domain.arrays import ActivationMap, ActivationMaps, ClassWeights, FeatureMaps, FloatMap, GrayImage, HeatMap
 from app.domain.preprocessing import Rectangle
+
+NEGLIGIBLE_LOGITS: Final = 0.01
+"""A hundredth of a logit changes a probability by a quarter of a hundredth at most."""
 
 
 def class_activation_maps(features: FeatureMaps, class_weights: ClassWeights) -> ActivationMaps:
@@ -93,6 +97,20 @@ def positive_share(activation_map: ActivationMap) -> FloatMap:
     rectified = np.maximum(activation_map.astype(np.float64), 0.0)
     peak = float(rectified.max())
     return rectified / peak if peak > 0.0 else rectified
+
+
+def is_negligible(evidence: ActivationMap) -> bool:
+    """Say whether all of a map's positive evidence together moves the logit by less than `NEGLIGIBLE_LOGITS`.
+
+    Under global average pooling the map's mean is its part of the logit (papers/1, eq. 1), so this is what the whole
+    map contributes in favour of its class. Scaled to its own maximum such a map would show noise in full colour.
+
+    Parameters
+    ----------
+    evidence
+        ``(h, w)`` in logits, signed.
+    """
+    return float(np.maximum(evidence, 0.0).mean(dtype=np.float64)) < NEGLIGIBLE_LOGITS
 
 
 def peak_is_on_film(values: ActivationMap, extent: Rectangle, film_height: int, film_width: int) -> bool:

@@ -1,9 +1,12 @@
 """What a screening says of one film, before it is put into any format."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from app.domain.arrays import ActivationMap
+import numpy as np
+
+from app.domain.arrays import ActivationMap, FloatMap
 from app.domain.directed_divergence import DirectedDivergence
 from app.domain.ensemble import EnsembleResult
 from app.domain.operating_point import Decision, OperatingPoint, PostTest
@@ -24,6 +27,33 @@ class ModelIdentity:
     sha256: str
     precision: str
     device: str
+
+
+FORCED = "forced"
+"""Flag of an answer that was asked for whatever the input gate says."""
+NEGLIGIBLE_EVIDENCE = "negligible_evidence"
+"""Flag of an expert's map that hardly moves the logit; with ``x:`` or ``x':`` in front, of a divergence made of it."""
+NOTHING_SPECIFIC = "nothing_specific"
+"""Flag of a divergence that is nowhere above no difference: what is hottest in it is only not colder."""
+_NOT_DRAWN: Final = frozenset({NEGLIGIBLE_EVIDENCE, f"x:{NEGLIGIBLE_EVIDENCE}", NOTHING_SPECIFIC})
+
+
+def drawn(display: FloatMap, flags: Collection[str]) -> FloatMap:
+    """Give what pictures and boxes show of a map: nothing where its own scale would make noise look like a finding.
+
+    Parameters
+    ----------
+    display
+        ``(h, w)`` in 0..1.
+    flags
+        Of the map.
+
+    Returns
+    -------
+    FloatMap
+        ``(h, w)``: the map, or zeros.
+    """
+    return display if _NOT_DRAWN.isdisjoint(flags) else np.zeros_like(display)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +155,16 @@ def _where(finding: ExpertFinding) -> str:
     if finding.doubts:
         return ", ".join(doubt.removeprefix("gate_").replace("_", " ") for doubt in finding.doubts)
     probability, (low, high) = finding.probability, finding.operating_point.band
+    said, least, most = told_apart(probability, low, high)
     if probability < low:
-        return f"{probability:.2f} below {low:.2f}"
-    return f"{probability:.2f} between {low:.2f} and {high:.2f}" if probability < high else f"{probability:.2f}"
+        return f"{said} below {least}"
+    return f"{said} between {least} and {most}" if probability < high else said
+
+
+def told_apart(*values: float) -> tuple[str, ...]:
+    """Write numbers in 0..1 with two decimals, or with as many more, up to six, as it takes to tell them apart."""
+
+    def written(decimals: int) -> tuple[str, ...]:
+        return tuple(f"{value:.{decimals}f}" for value in values)
+
+    return next((text for text in map(written, range(2, 6)) if len(set(text)) == len(set(values))), written(6))

@@ -13,7 +13,7 @@ from app.domain.arrays import FloatMap
 from app.domain.overlay import blend, grey_levels, heat_levels, overlay_size, palette_with_opacity
 from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
-from app.domain.screening import DivergenceFinding, ExpertFinding
+from app.domain.screening import DivergenceFinding, ExpertFinding, drawn
 from app.services.options import ScreeningOptions
 from app.services.ports import PictureEncoder
 
@@ -101,9 +101,9 @@ def render(
     return Pictures(
         background,
         {
-            name: draw(positive_share(finding.activation_map), finding.extent)
+            name: draw(drawn(positive_share(finding.activation_map), finding.flags), finding.extent)
             for name, finding in experts.items()
             if finding.activation_map is not None
         },
-        tuple(draw(each.display, divergence.extent) for each in divergence.maps),
+        tuple(draw(drawn(each.display, each.flags), divergence.extent) for each in divergence.maps),
     )

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from app.domain.activation_map import evidence_contrast, lay_over_film, peak_is_on_film
+from app.domain.activation_map import evidence_contrast, is_negligible, lay_over_film, peak_is_on_film
 from app.domain.arrays import FloatMap
 from app.domain.directed_divergence import LOW_CONTRAST_RANGE, DirectedDivergence, directed_divergences
 from app.domain.ensemble import EnsembleResult, combine
@@ -20,7 +20,17 @@ from app.domain.overlay import overlay_size
 from app.domain.preprocessing import Placement, Rectangle
 from app.domain.radiograph import Radiograph
 from app.domain.regions import Region, hot_regions
-from app.domain.screening import DivergenceFinding, ExpertFinding, ModelIdentity, ScreeningResult, intended_use
+from app.domain.screening import (
+    FORCED,
+    NEGLIGIBLE_EVIDENCE,
+    NOTHING_SPECIFIC,
+    DivergenceFinding,
+    ExpertFinding,
+    ModelIdentity,
+    ScreeningResult,
+    drawn,
+    intended_use,
+)
 from app.inference.catalogue import Catalogue
 from app.inference.expert import LoadedModel, Network, NetworkOutputs
 from app.inference.scheduling import WorkQueue
@@ -35,8 +45,6 @@ OUT_OF_CLASS_MAP = "out_of_class_map"
 """Flag of a map that shows what speaks against the expert's class, as the predicted class was asked for."""
 PEAK_OUTSIDE_FILM = "peak_outside_film"
 """Flag of a map whose strongest cell lies in the padding around the film."""
-NOTHING_SPECIFIC = "nothing_specific"
-"""Flag of a divergence that is nowhere above no difference: what is hottest in it is only not colder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ class ScreeningService:
             *film.flags,
             *checked.flags,
             *((str(GateFlag.LOW_RESOLUTION),) if enlarged else ()),
-            *(("forced",) if options.force else ()),
+            *((FORCED,) if options.force else ()),
         )
         result = ScreeningResult(
             film, tuple(identity(model) for model in used), experts, divergence, ensemble, flags, stopwatch.elapsed_ms
@@ -242,7 +250,8 @@ def _map_flags(evidence: FloatMap, placement: Placement) -> tuple[str, ...]:
     if float(evidence.max()) <= 0.0:
         return ("no_positive_evidence",)
     on_film = peak_is_on_film(evidence, placement.extent, placement.film_height, placement.film_width)
-    return () if on_film else (PEAK_OUTSIDE_FILM,)
+    weak = (NEGLIGIBLE_EVIDENCE,) if is_negligible(evidence) else ()
+    return weak if on_film else (*weak, PEAK_OUTSIDE_FILM)
 
 
 def _divergence_flags(found: DirectedDivergence, extent: Rectangle, film: Radiograph) -> tuple[str, ...]:
@@ -262,12 +271,17 @@ def _contrast(
             DivergenceReason.SHAPE_MISMATCH,
             f"{interest.name} sees the rectangle {interest.extent} of the film, {overlap.name} {overlap.extent}",
         )
+    weak = tuple(
+        f"{operand}:{NEGLIGIBLE_EVIDENCE}"
+        for operand, finding in (("x", interest), ("x'", overlap))
+        if NEGLIGIBLE_EVIDENCE in finding.flags
+    )
     maps = tuple(
-        replace(each, flags=(*each.flags, *_divergence_flags(each, interest.extent, checked.film)))
+        replace(each, flags=(*each.flags, *weak, *_divergence_flags(each, interest.extent, checked.film)))
         for each in directed_divergences(interest.activation_map, overlap.activation_map, alphas)
     )
     used_as_intended, reason = intended_use(interest, overlap)
-    shown = [np.zeros_like(each.display) if NOTHING_SPECIFIC in each.flags else each.display for each in maps]
+    shown = [drawn(each.display, each.flags) for each in maps]
     found = _regions(checked, shown, interest.extent) if regions else ()
     outside = tuple(_outside(each.display, interest.extent, checked) for each in maps)
     return DivergenceFinding(

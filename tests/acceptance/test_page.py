@@ -710,6 +710,25 @@ def test_outside_the_intended_use_the_page_says_why(opened: Page) -> None:
     expect(opened.locator("#notes")).to_contain_text("some_future_flag")
 
 
+def test_maps_that_hold_hardly_any_evidence_are_not_painted(opened: Page) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        body["experts"][body["divergence"]["interest"]]["map"]["flags"] = ["negligible_evidence"]
+        route.fulfill(response=response, json=body)
+
+    opened.route("**/v1/screenings*", altered)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+
+    expect(opened.locator(".panel").first.locator(".empty-note")).to_contain_text(
+        "Hardly anything on the film speaks for"
+    )
+    divergence = opened.locator(".panel[data-kind=divergence]")
+    expect(divergence.locator(".empty-note")).to_contain_text("there is nothing to contrast")
+    expect(opened.locator("#notes")).to_contain_text("nothing is drawn")
+
+
 def test_maps_without_positive_evidence_are_named(opened: Page) -> None:
     def altered(route: Route) -> None:
         response = route.fetch()

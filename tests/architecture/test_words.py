@@ -12,7 +12,9 @@ WORDS = Path("app/api/web/words.js").read_text(encoding="utf-8")
 DOMAIN_FLAGS = {
     "no_positive_evidence", "x:no_positive_evidence", "x':no_positive_evidence", "flat_heat_map", "low_contrast_map",
     "would_overflow_float16", "would_overflow_float32", "overflow_float64", "forced",
-    "child_above_parent", "peak_outside_film", "nothing_specific", "out_of_class_map",
+    "child_above_parent", "peak_outside_film", "nothing_specific", "negligible_evidence",
+    "x:negligible_evidence", "x':negligible_evidence",
+    "out_of_class_map",
 }  # fmt: skip
 
 

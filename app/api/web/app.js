@@ -152,7 +152,7 @@ function showResult() {
   byId("banners").replaceChildren(...[
     shown.forced ? h("p", { class: "banner warning" }, h("strong", {}, "Answered on request. "), forcedWords(response)) : null,
     intended === false ? h("p", { class: "banner caution", id: "intended-use" }, h("strong", {}, "Outside the intended use. "),
-      `${reason ? `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.?$/, ".")} ` : ""}The divergence is meant for films on which both experts are positive; read it with care.`) : null,
+      reason ? `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.?$/, ".")}` : "The divergence is meant for films that both experts find positive.") : null,
   ].filter(Boolean));
   byId("experts").replaceChildren(...[shown.interest, shown.overlap].map((name) => expertCard(name, response.experts[name])));
   byId("findings").replaceChildren(...findings(response.ensemble));

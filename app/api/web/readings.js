@@ -10,6 +10,7 @@ const AGREEMENT = 1e-3;
 function camReading(name, expert, ordinal) {
   const { values, extent, flags = [] } = expert.map;
   const top = maximum(values);
+  const weak = top > 0 && flags.includes("negligible_evidence");
   const title = className(name);
   return {
     kind: "cam",
@@ -24,7 +25,7 @@ function camReading(name, expert, ordinal) {
     legend: top > 0
       ? { high: `strongest evidence for ${inSentence(name)}`, low: "none, or against", highValue: figure(top), lowValue: "≤ 0" }
       : { high: `no evidence for ${inSentence(name)}`, low: "", highValue: "", lowValue: "" },
-    empty: top > 0 ? null : `No part of the film speaks for ${inSentence(name)}.`,
+    empty: emptyMap(top, weak, inSentence(name)),
     figures: [
       ["strongest cell", figure(top)],
       ["weakest cell", figure(minimum(values))],
@@ -35,6 +36,11 @@ function camReading(name, expert, ordinal) {
       return top > 0 ? `${figure(value)} (${figure((100 * value) / top, 0)} % of the strongest)` : figure(value);
     },
   };
+}
+
+function emptyMap(top, weak, name) {
+  if (!(top > 0)) return `No part of the film speaks for ${name}.`;
+  return weak ? `Hardly anything on the film speaks for ${name}.` : null;
 }
 
 function outside(share) {
@@ -68,8 +74,9 @@ function sameRectangle(a, b) {
   return a.every((edge, i) => Math.abs(edge - b[i]) <= 0.5);
 }
 
-function emptyDivergence(flat, nothing, x, y) {
+function emptyDivergence(flat, weak, nothing, x, y) {
   if (flat) return "Both maps agree everywhere: nothing to show.";
+  if (weak) return `Hardly anything on the film speaks for ${x}: there is nothing to contrast.`;
   return nothing ? `Nothing speaks more for ${x} than for ${y}.` : null;
 }
 
@@ -85,7 +92,9 @@ function divergenceReading(response, interest, overlap, alpha) {
     flags.push("page_and_service_disagree");
   }
   const flat = result.logKMax === result.logKMin;
+  const weak = flags.includes("x:negligible_evidence") || (a.flags ?? []).includes("negligible_evidence");
   const nothing = !flat && result.logKMax < LOW_CONTRAST_RANGE;
+  if (weak && !flags.includes("x:negligible_evidence")) flags.push("x:negligible_evidence");
   if (nothing && !flags.includes("nothing_specific")) flags.push("nothing_specific");
   const [x, y] = [inSentence(interest), inSentence(overlap)];
   return {
@@ -100,7 +109,7 @@ function divergenceReading(response, interest, overlap, alpha) {
     served,
     result,
     legend: divergenceLegend(interest, overlap, result.logKMin, result.logKMax),
-    empty: emptyDivergence(flat, nothing, x, y),
+    empty: emptyDivergence(flat, weak, nothing, x, y),
     figures: [
       ["ln K", `${figure(result.logKMin)} … ${figure(result.logKMax)}`],
       ["entropy", `${figure(result.entropyNats)} nats`],

@@ -26,6 +26,7 @@ function probabilityBar(probability, threshold) {
 export function expertCard(name, expert) {
   const point = expert.operating_point ?? {};
   const [from, to] = point.indeterminate ?? [point.threshold, point.threshold];
+  const digits = [0, 1, 2].find((count) => from === to || percent(from, count) !== percent(to, count)) ?? 2;
   return h("article", { class: "expert" },
     h("header", {}, h("h4", {}, className(name)), decisionChip(expert.decision)),
     h("p", { class: "probability-line" }, h("strong", {}, percent(expert.probability)), h("span", {}, " probability")),
@@ -33,7 +34,7 @@ export function expertCard(name, expert) {
     expert.flags?.length ? h("p", { class: "doubt" }, `Decides nothing, as it was not measured on such films: ${doubtWords(expert.flags)}.`) : null,
     postTestLine(expert.post_test, expert.decision),
     h("p", { class: "operating" },
-      `Operating point: positive from ${percent(to)}${from < to ? `, indeterminate from ${percent(from)}` : ""}`,
+      `Operating point: positive from ${percent(to, digits)}${from < to ? `, indeterminate from ${percent(from, digits)}` : ""}`,
       h("span", {}, `sensitivity ${percent(point.sensitivity)} · specificity ${percent(point.specificity)}`)),
   );
 }

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.domain.activation_map import (
+    NEGLIGIBLE_LOGITS,
     class_activation_maps,
     evidence_contrast,
     interpolate,
+    is_negligible,
     lay_over_film,
     peak_is_on_film,
     positive_share,
@@ -323,3 +325,13 @@ def test_interpolating_a_grid_over_its_own_extent_at_its_own_size_gives_the_cell
     extent: Rectangle = (-40.0, 7.0, 260.0, 307.0)
 
     np.testing.assert_allclose(interpolate(cells, extent, extent, *cells.shape), cells, atol=1e-5)
+
+
+@LAW
+@given(cells=unit_maps(), scale=st.floats(1e-6, 10.0))
+def test_evidence_is_negligible_as_long_as_it_moves_the_logit_by_less_than_the_limit(cells: Map, scale: float) -> None:
+    signed = scale * (cells - 0.5)
+
+    assert is_negligible(signed) is bool(np.maximum(signed, 0.0).mean() < NEGLIGIBLE_LOGITS)
+    assert is_negligible(-np.abs(signed))
+    assert not is_negligible(np.abs(signed) + NEGLIGIBLE_LOGITS * 1.01)

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from app.domain.operating_point import Decision, OperatingPoint
-from app.domain.screening import NOTICE, ExpertFinding, intended_use
+from app.domain.screening import NOTICE, ExpertFinding, drawn, intended_use, told_apart
 
 
 def finding(
@@ -70,3 +71,26 @@ def test_the_reason_names_both_experts_when_neither_is_positive() -> None:
 
 def test_the_notice_says_that_this_is_not_for_diagnosis() -> None:
     assert "Not for diagnostic use" in NOTICE
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ((0.16, 0.29), ("0.16", "0.29")),
+        ((0.1632, 0.1634, 0.1635), ("0.1632", "0.1634", "0.1635")),
+        ((0.5, 0.5), ("0.50", "0.50")),
+        ((0.1, 0.1 + 1e-9), ("0.100000", "0.100000")),
+    ],
+)
+def test_numbers_are_written_as_long_as_it_takes_to_tell_them_apart(
+    values: tuple[float, ...], written: tuple[str, ...]
+) -> None:
+    assert told_apart(*values) == written
+
+
+@pytest.mark.parametrize("flag", ["negligible_evidence", "x:negligible_evidence", "nothing_specific"])
+def test_what_would_show_noise_is_not_drawn(flag: str) -> None:
+    display = np.array([[0.0, 1.0]])
+
+    assert not drawn(display, ("low_contrast_map", flag)).any()
+    assert drawn(display, ("low_contrast_map", "x':negligible_evidence")) is display

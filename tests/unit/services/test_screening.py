@@ -298,6 +298,24 @@ def test_a_map_whose_peak_lies_in_the_padding_says_so(height: int, width: int, o
     assert ("peak_outside_film" in result.divergence.maps[0].flags) is not on_film
 
 
+def test_a_map_that_hardly_moves_the_logit_is_named_not_drawn_and_not_boxed() -> None:
+    faint = RISING * 0.003  # its mean is 0.0075 logits
+    bench = Bench(solid("covid19", cam=faint), solid("pneumonia", cam=FALLING))
+
+    result = bench.screen(include=frozenset({"maps", "overlays", "regions"}), style="heatmap").result
+
+    found = result.divergence
+    assert found is not None
+    assert result.experts["covid19"].flags == ("negligible_evidence",)
+    assert "negligible_evidence" not in result.experts["pneumonia"].flags
+    assert "x:negligible_evidence" in found.maps[0].flags
+    assert found.maps[0].display.max() == 1.0
+    assert found.regions == ((),)
+    heat = [indices.max() for indices, _ in bench.encoder.palettes]
+    assert heat[0] == heat[2] == 0
+    assert heat[1] > 0
+
+
 def test_a_divergence_that_is_nowhere_above_no_difference_says_so_and_boxes_nothing() -> None:
     weak, strong = np.zeros_like(RISING), np.ones_like(RISING)
     weak[0, 0], strong[0, 0] = 1.0, 4.0  # both peak in one cell; elsewhere only the second finds something
