@@ -4,7 +4,9 @@ The exporter's optimiser would fold batch normalisation into the convolutions; o
 that the network can be rebuilt from the file. ONNX Runtime fuses when it loads.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -15,11 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxscript import optimizer
 from torch import nn
 
-from training.networks import ExplainedNetwork, build_network
+from training.networks import ExplainedNetwork, anatomy_of, build_network
 
 OPSET: Final = 18
 INPUT_NAME: Final = "films"
 OUTPUT_NAMES: Final = ("logits", "features", "cam")
+HEAD: Final = "fc"
+"""What the last linear layer is called in every export."""
 _PREFIX: Final = "network."
 _ARCHITECTURE_KEY: Final = "discern.architecture"
 _NOT_STORED: Final = ".num_batches_tracked"
@@ -30,7 +34,7 @@ class ExportError(ValueError):
 
 
 def to_onnx(network: nn.Module, architecture: str, size_px: int) -> onnx.ModelProto:
-    """Trace a ResNet with its features and class activation maps.
+    """Trace a network with its features and class activation maps.
 
     Parameters
     ----------
@@ -45,13 +49,22 @@ def to_onnx(network: nn.Module, architecture: str, size_px: int) -> onnx.ModelPr
     -------
     ModelProto
         Input ``films (N, 3, size_px, size_px)``; outputs ``logits``, ``features``, ``cam``; float32 initialisers named
-        as in ``network.state_dict()``. No trace of the machine it was made on.
+        as in ``network.state_dict()``, but for the last linear layer, which is ``fc`` whatever the library calls it. No
+        trace of the machine it was made on.
     """
-    return trace(ExplainedNetwork(network), OUTPUT_NAMES, architecture, channels=3, size_px=size_px)
+    head = anatomy_of(network).head
+    explained = ExplainedNetwork(network)
+    return trace(explained, OUTPUT_NAMES, architecture, channels=3, size_px=size_px, renamed={head: HEAD})
 
 
 def trace(
-    wrapped: nn.Module, output_names: tuple[str, ...], architecture: str, *, channels: int, size_px: int
+    wrapped: nn.Module,
+    output_names: tuple[str, ...],
+    architecture: str,
+    *,
+    channels: int,
+    size_px: int,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Trace a module whose attribute ``network`` holds the parameters.
 
@@ -65,11 +78,13 @@ def trace(
         Stored in the file.
     channels, size_px
         Of the input.
+    renamed
+        Module to the name that its parameters are stored under.
 
     Returns
     -------
     ModelProto
-        Initialisers named as in ``wrapped.network.state_dict()``; the batch is free.
+        Initialisers otherwise named as in ``wrapped.network.state_dict()``; the batch is free.
 
     Raises
     ------
@@ -93,15 +108,20 @@ def trace(
     optimizer.fold_constants(program.model)
     optimizer.remove_unused_nodes(program.model)
     model: onnx.ModelProto = program.model_proto
-    _tidy(model)
+    _tidy(model, renamed)
     helper.set_model_props(model, {_ARCHITECTURE_KEY: architecture})
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _tidy(model: onnx.ModelProto) -> None:
+def _tidy(model: onnx.ModelProto, renamed: Mapping[str, str]) -> None:
     """Drop the prefix of the wrapper, the zero biases of bias-free convolutions, and the exporter's records."""
     graph = model.graph
+
+    def stored(name: str) -> str:
+        module, _, parameter = name.removeprefix(_PREFIX).rpartition(".")
+        return f"{renamed.get(module, module)}.{parameter}" if module else parameter
+
     zeros = {
         entry.name
         for entry in graph.initializer
@@ -110,13 +130,13 @@ def _tidy(model: onnx.ModelProto) -> None:
     for node in graph.node:
         if node.op_type == "Conv" and len(node.input) == 3 and node.input[2] in zeros:
             del node.input[2]
-        node.input[:] = [name.removeprefix(_PREFIX) for name in node.input]
+        node.input[:] = [stored(name) if name.startswith(_PREFIX) else name for name in node.input]
         node.doc_string = ""
         del node.metadata_props[:]
     used = {name for node in graph.node for name in node.input}
     kept = []
     for entry in graph.initializer:
-        entry.name = entry.name.removeprefix(_PREFIX)
+        entry.name = stored(entry.name) if entry.name.startswith(_PREFIX) else entry.name
         entry.doc_string = ""
         del entry.metadata_props[:]
         if entry.name in used:
@@ -187,7 +207,7 @@ def rebuild_network(path: Path) -> nn.Module:
     Returns
     -------
     Module
-        In evaluation mode, float32.
+        In evaluation mode, float32. What only training uses (an auxiliary head) is not in the file and starts anew.
 
     Raises
     ------
@@ -197,11 +217,16 @@ def rebuild_network(path: Path) -> nn.Module:
     model: onnx.ModelProto = onnx.load(path)
     properties = {entry.key: entry.value for entry in model.metadata_props}
     stored = initialisers(model)
-    if _ARCHITECTURE_KEY not in properties or "fc.weight" not in stored:
-        raise ExportError(f"{path.name} does not name its architecture or has no fc.weight")
-    network = build_network(properties[_ARCHITECTURE_KEY], int(stored["fc.weight"].shape[0]))
+    if _ARCHITECTURE_KEY not in properties or f"{HEAD}.weight" not in stored:
+        raise ExportError(f"{path.name} does not name its architecture or has no {HEAD}.weight")
+    network = build_network(properties[_ARCHITECTURE_KEY], int(stored[f"{HEAD}.weight"].shape[0]))
+    anatomy = anatomy_of(network)
+    if anatomy.head != HEAD:
+        for parameter in ("weight", "bias"):
+            stored[f"{anatomy.head}.{parameter}"] = stored.pop(f"{HEAD}.{parameter}")
     state = network.state_dict()
-    wanted = {name for name in state if not name.endswith(_NOT_STORED)}
+    not_stored = f"{anatomy.auxiliary}." if anatomy.auxiliary else _NOT_STORED
+    wanted = {name for name in state if not name.endswith(_NOT_STORED) and not name.startswith(not_stored)}
     if wanted != set(stored):
         odd = sorted(wanted ^ set(stored))
         raise ExportError(f"{path.name} and {properties[_ARCHITECTURE_KEY]} differ in {', '.join(odd[:5])}")

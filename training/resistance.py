@@ -1,5 +1,7 @@
 """The loss of one training step, with what a recipe adds against shortcuts."""
 
+from typing import Final
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,9 +11,12 @@ from torch.nn import functional
 from training.batches import Batch, cell_of
 from training.datasets import Film
 from training.losses import loss_of, losses_of
-from training.networks import EXPERT_OUTPUTS, ExplainedNetwork
+from training.networks import EXPERT_OUTPUTS, ExplainedNetwork, head_of
 from training.recipe import Recipe
 from training.shortcuts import GroupWeights, SourceAdversary, evidence_of, negative_evidence, outside_evidence
+
+AUXILIARY_WEIGHT: Final = 0.4
+"""Weight of the auxiliary head's loss (torchvision's reference training; 0.3 in Szegedy et al., CVPR 2015)."""
 
 
 class Resistance(nn.Module):
@@ -40,7 +45,7 @@ class Resistance(nn.Module):
         sources = sorted({film.source for film in films})
         self._sources = torch.tensor([sources.index(film.source) for film in films])
         self.group_weights = GroupWeights(len(names), settings.group_step) if settings.group_step else None
-        channels = int(network.get_parameter("fc.weight").shape[1])
+        channels = int(head_of(network).weight.shape[1])
         self.adversary = (
             SourceAdversary(channels, len(sources), EXPERT_OUTPUTS, settings.adversary_weight)
             if settings.adversary_weight
@@ -51,7 +56,10 @@ class Resistance(nn.Module):
         """Give the loss of a batch; to be called under the run's autocast."""
         settings = self._recipe.shortcuts
         if not settings.needs_maps:
-            return self._of_logits(network(batch.films).float(), batch)
+            found = network(batch.films)
+            logits, auxiliary = found if isinstance(found, tuple) else (found, None)
+            loss = self._of_logits(logits.float(), batch)
+            return loss if auxiliary is None else loss + AUXILIARY_WEIGHT * self._of_logits(auxiliary.float(), batch)
         logits, features, cam = ExplainedNetwork(network)(batch.films)
         loss = self._of_logits(logits.float(), batch)
         evidence = evidence_of(cam.float())

@@ -26,7 +26,7 @@ from training.audit.estimates import Estimated, PatientDraws
 from training.audit.expert_pair import FindsLungs, PreparedFilm, prepare
 from training.audit.similarity import rank_correlation, same_top, structural_similarity
 from training.datasets import Film, read_grey
-from training.networks import ExplainedNetwork
+from training.networks import ExplainedNetwork, anatomy_of
 
 SEEDS: Final = (0, 1, 2)
 MOST_FILMS: Final = 30
@@ -93,13 +93,20 @@ class SanityReport(_Part):
 
 
 def stages_of(network: nn.Module) -> list[tuple[str, list[nn.Module]]]:
-    """List a network's parts that have weights, from the linear layer down; all before ``layer1`` is the stem."""
-    stages = [(name, [child]) for name, child in network.named_children() if name.startswith("layer") or name == "fc"]
-    named = {name for name, _ in stages}
+    """List a network's parts that have weights, from the linear layer down; what no stage holds is the stem."""
+    anatomy = anatomy_of(network)
+    stages = [(anatomy.head, [network.get_submodule(anatomy.head)])]
+    stages += [(name, [network.get_submodule(part) for part in parts]) for name, parts in anatomy.stages]
+    staged = {id(module) for _, modules in stages for top in modules for module in top.modules()}
+    auxiliary = f"{anatomy.auxiliary}." if anatomy.auxiliary else None
     stem = [
-        child for name, child in network.named_children() if name not in named and any(True for _ in child.parameters())
+        module
+        for name, module in network.named_modules()
+        if id(module) not in staged
+        and not (auxiliary and f"{name}.".startswith(auxiliary))
+        and any(True for _ in module.parameters(recurse=False))
     ]
-    return [*reversed(stages), (STEM, stem)]
+    return [*stages, (STEM, stem)]
 
 
 def randomise(modules: Sequence[nn.Module], seed: int) -> None:

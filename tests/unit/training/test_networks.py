@@ -3,26 +3,115 @@
 from pathlib import Path
 from urllib.error import URLError
 
+import onnx
 import pytest
 import torch
 import torchvision
 
 from tests.unit.training.phantom_data import tiny_recipe
-from training.networks import ARCHITECTURES, ExplainedNetwork, WeightsError, build_network, initialise
+from training.export import PARITY_LIMIT, relative_difference
+from training.networks import (
+    ARCHITECTURES,
+    ExplainedNetwork,
+    WeightsError,
+    anatomy_of,
+    build_network,
+    grow_trunk,
+    head_of,
+    initialise,
+)
+from training.onnx_graph import initialisers, rebuild_network, to_onnx
+from training.onnx_session import ExportedNetwork
 from training.recipe import load_recipe, recipe_names
 
+PARAMETERS = {
+    "resnet18": 11_183_694,
+    "resnet34": 21_291_854,
+    "inceptionv3": 24_382_716,
+    "densenet161": 26_502_926,
+    "inceptionresnetv2": 54_327_982,
+}
+"""Trainable parameters with fourteen outputs, as papers/2 prints them."""
 
-@pytest.mark.parametrize(("architecture", "parameters"), [("resnet18", 11_183_694), ("resnet34", 21_291_854)])
+
+@pytest.mark.parametrize(("architecture", "parameters"), PARAMETERS.items())
 def test_a_member_has_the_papers_number_of_parameters(architecture: str, parameters: int) -> None:
     network = build_network(architecture, 14)
 
     assert sum(p.numel() for p in network.parameters() if p.requires_grad) == parameters
 
 
-def test_every_depth_is_a_configuration() -> None:
+def test_every_member_of_the_papers_and_every_depth_is_an_architecture() -> None:
     depths = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
-    assert (*depths, *(f"{depth}-stride16" for depth in depths)) == ARCHITECTURES
+    assert set(ARCHITECTURES) >= {*PARAMETERS, *depths, *(f"{depth}-stride16" for depth in depths)}
+
+
+@pytest.mark.parametrize("architecture", PARAMETERS)
+def test_every_family_is_explained_by_its_own_linear_layer(architecture: str) -> None:
+    network = build_network(architecture, 14).eval()
+    films = torch.randn(2, 3, 107, 107)
+
+    with torch.inference_mode():
+        logits, features, cam = ExplainedNetwork(network)(films)
+        direct = network(films)
+
+    torch.testing.assert_close(logits, direct)
+    assert cam.shape == (2, 14, *features.shape[2:])
+    torch.testing.assert_close(cam.mean((2, 3)) + head_of(network).bias, logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", PARAMETERS)
+def test_every_export_agrees_with_the_network_and_gives_it_back(architecture: str, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    network = build_network(architecture, 14).eval()
+    films = torch.rand(2, 3, 107, 107)
+    path = tmp_path / "model.onnx"
+    onnx.save(to_onnx(network, architecture, 107), path)
+
+    found = ExportedNetwork(path).outputs(films.numpy())
+    rebuilt = rebuild_network(path)
+
+    with torch.inference_mode():
+        for name, wanted in zip(("logits", "features", "cam"), ExplainedNetwork(network)(films), strict=True):
+            assert relative_difference(getattr(found, name), wanted.numpy()) < PARITY_LIMIT
+        torch.testing.assert_close(rebuilt(films), network(films))
+    assert {"fc.weight", "fc.bias"} <= set(initialisers(onnx.load(path)))
+
+
+@pytest.mark.parametrize(("size_px", "used"), [(299, True), (512, True), (224, False), (96, False)])
+def test_the_auxiliary_head_is_trained_where_its_kernel_fits(size_px: int, used: bool) -> None:
+    network = build_network("inceptionv3", 14).train()
+
+    found = network(torch.zeros(2, 3, size_px, size_px))
+
+    assert isinstance(found, tuple) is used
+    assert (found[1] if used else found).shape == (2, 14)
+    assert isinstance(network.eval()(torch.zeros(1, 3, size_px, size_px)), torch.Tensor)
+
+
+def test_a_network_without_its_linear_layer_is_none() -> None:
+    with pytest.raises(TypeError, match="no linear layer called fc"):
+        anatomy_of(torch.nn.Sequential(torch.nn.Flatten()))
+
+
+def test_a_grown_network_begins_as_the_shallow_one(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    shallow, deep = build_network("resnet18", 14).eval(), build_network("resnet34", 14).eval()
+    torch.save({"network": shallow.state_dict()}, tmp_path / "shallow.pt")
+    films = torch.randn(2, 3, 64, 64)
+
+    initialise(deep, "resnet34", f"grow:{tmp_path / 'shallow.pt'}")
+
+    with torch.inference_mode():
+        features = [ExplainedNetwork(network)(films)[1] for network in (shallow, deep)]
+    torch.testing.assert_close(*features)
+
+
+@pytest.mark.parametrize(("start", "grown"), [("resnet34", "resnet18"), ("resnet18", "resnet50"), ("resnet18",) * 2])
+def test_only_a_deeper_network_of_the_same_blocks_can_be_grown(start: str, grown: str) -> None:
+    with pytest.raises(WeightsError):
+        grow_trunk(build_network(grown, 2), build_network(start, 2).state_dict())
 
 
 @pytest.mark.parametrize("depth", ["resnet18", "resnet50"])
