@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from training.averages import Average
 from training.evaluate import Measured
+from training.label_metrics import Metric
 
 NONE: Final = "n/a"
 
@@ -19,7 +19,7 @@ def significant(value: float | None) -> str:
     return NONE if value is None else f"{value:.3g}"
 
 
-def with_bounds(estimate: Measured | Average) -> str:
+def with_bounds(estimate: Measured | Metric) -> str:
     """Write a value and its interval."""
     if estimate.value is None:
         return NONE
