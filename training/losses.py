@@ -29,6 +29,6 @@ def loss_of(
     logits: Tensor, targets: Tensor, weights: Tensor, recipe: Recipe, undecided: Tensor | None = None
 ) -> Tensor:
     """Weighted mean loss over the labels that are known; see `losses_of`."""
-    nothing_hidden = torch.zeros(len(logits), dtype=torch.bool)
+    nothing_hidden = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
     each, known = losses_of(logits, targets, nothing_hidden if undecided is None else undecided, recipe)
     return (each * weights).sum() / (known * weights).sum().clamp_min(1e-6)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.preprocessing import Crop, InputSpecification, IntensityRule
 from training.augmentation import Augmentation
+from training.optimisers import Optimiser
 from training.shortcuts import ShortcutResistance
 
 
@@ -21,16 +22,6 @@ class Stage(_Part):
 
     epochs: int = Field(gt=0)
     size_px: int = Field(ge=32)
-
-
-class Optimiser(_Part):
-    """SGD or AdamW; one-cycle or constant learning rate."""
-
-    name: Literal["sgd", "adamw"] = "adamw"
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["constant", "one-cycle"] = "one-cycle"
 
 
 class Recipe(_Part):
@@ -53,8 +44,12 @@ class Recipe(_Part):
     select_by
         What chooses the epoch: mean AUROC within sources, pooled AUROC, or accuracy on validation; ``last`` keeps the
         last one, where validation is too small to choose by.
+    patience
+        Stop after so many epochs that are no better; None trains to the end.
     average_decay
         Exponential moving average of the weights, per step; 0 switches it off.
+    initial_weights
+        ``scratch``, ``imagenet``, the path of a checkpoint, or ``grow:PATH`` (`training.networks.initialise`).
     crop, crop_margin
         Whether the network is fed with the whole film, with the lungs and a margin, or with nothing but the lungs.
     shortcuts
@@ -77,6 +72,7 @@ class Recipe(_Part):
     draws_per_epoch: int | None = None
     balance: float = Field(default=0.0, ge=0, le=1)
     select_by: Literal["within-source-auroc", "auroc", "accuracy", "last"] = "auroc"
+    patience: int | None = Field(default=None, gt=0)
     average_decay: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
     shortcuts: ShortcutResistance = ShortcutResistance()

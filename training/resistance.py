@@ -73,7 +73,7 @@ class Resistance(nn.Module):
         if self.adversary is not None:
             decided = ~batch.undecided
             pooled = features.float().mean(dim=(2, 3))[decided]
-            sources = self._sources[torch.from_numpy(batch.indices)][decided]
+            sources = self._sources[torch.from_numpy(batch.indices)].to(pooled.device)[decided]
             loss = loss + self.adversary(pooled, sources, batch.targets[decided, 0].long())
         return loss
 

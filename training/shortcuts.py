@@ -86,12 +86,12 @@ class GroupWeights:
     def __call__(self, losses: Tensor, groups: NDArray[np.int64]) -> Tensor:
         """Give the weighted sum of the groups' mean losses ``(N,)``, after moving the weights."""
         present = np.unique(groups)
-        means = torch.stack([losses[torch.from_numpy(groups == group)].mean() for group in present])
-        self.weights[present] *= np.exp(self._step * means.detach().double().numpy())
+        means = torch.stack([losses[torch.from_numpy(groups == group).to(losses.device)].mean() for group in present])
+        self.weights[present] *= np.exp(self._step * means.detach().double().cpu().numpy())
         self.weights = np.maximum(self.weights / self.weights.sum(), _LEAST_GROUP_WEIGHT)
         self.weights /= self.weights.sum()
         share = torch.from_numpy((self.weights[present] / self.weights[present].sum()).astype(np.float32))
-        return (means * share).sum()
+        return (means * share.to(means.device)).sum()
 
 
 class _Reversed(torch.autograd.Function):

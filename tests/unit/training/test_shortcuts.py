@@ -190,13 +190,13 @@ def test_a_run_with_groups_and_adversary_carries_on_to_the_same_weights(
     whole = Run(recipe, films, folder / "whole")
     whole.train()
     halted = Run(recipe, films, folder / "halted")
-    checkpoint = halted._checkpoint
+    checkpoint = halted.loop._checkpoint
 
     def keep_and_stop() -> None:
         checkpoint()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(halted, "_checkpoint", keep_and_stop)
+    monkeypatch.setattr(halted.loop, "_checkpoint", keep_and_stop)
     with pytest.raises(KeyboardInterrupt):
         halted.train()
 
@@ -204,11 +204,12 @@ def test_a_run_with_groups_and_adversary_carries_on_to_the_same_weights(
     resumed.train()
 
     assert targets_of(films.train, recipe).shape[1] == 1
-    for name, value in whole.network.state_dict().items():
-        torch.testing.assert_close(value, resumed.network.state_dict()[name], msg=name)
-    assert whole.resistance.group_weights is not None
-    assert resumed.resistance.group_weights is not None
-    np.testing.assert_allclose(whole.resistance.group_weights.weights, resumed.resistance.group_weights.weights)
+    for name, value in whole.task.network.state_dict().items():
+        torch.testing.assert_close(value, resumed.task.network.state_dict()[name], msg=name)
+    one, other = (run.task.resistance.group_weights for run in (whole, resumed))
+    assert one is not None
+    assert other is not None
+    np.testing.assert_allclose(one.weights, other.weights)
 
 
 def _film(number: int, covid: int = 1) -> Film:
