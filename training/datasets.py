@@ -1,9 +1,9 @@
 """Films and their labels as a manifest lists them.
 
-A manifest is a CSV with one film a row. Columns read here: ``path`` (relative to the manifest), ``split`` (train, val,
-test; ``train_extra`` counts as train), ``dataset`` (the source), ``group`` (the leak-proof unit; ``patient_id`` where
-absent), ``age_group``, ``view``, ``sex``, ``label_quality``, ``finding``, ``licence`` and the labels of
-`training.labels`.
+A manifest is a CSV with one film a row (docs/manifest.md). Columns read here: ``path`` (relative to the manifest),
+``split`` (train, val, test; ``train_extra`` counts as train), ``dataset`` (the source), ``group`` (the leak-proof unit;
+``patient_id`` where absent), ``age_group``, ``view``, ``sex``, ``label_quality``, ``finding``, ``licence`` and the
+labels of `training.labels`.
 """
 
 import csv
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.domain.resampling import resize
-from training.labels import ensemble_targets
+from training.labels import LABEL_COLUMNS, ensemble_targets
 
 _REQUIRED: Final = ("path", "split", "dataset")
+_SPLITS: Final = ("train", "train_extra", "val", "test")
+_SHOWN: Final = 10
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be trained on, with the row that is wrong."""
+    """A manifest that cannot be trained on, with the rows that are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +101,17 @@ def read_manifest(manifest: Path) -> list[Film]:
     Raises
     ------
     ManifestError
-        If a column is missing, a label unreadable or a file absent.
+        If a column is missing, no column is a label, or rows have an unknown part, an unreadable label or no file: the
+        first ten of them are named by their line.
     """
     with manifest.open(newline="", encoding="utf-8") as handle:
         reader = csv.DictReader(handle)
         missing = [column for column in _REQUIRED if column not in (reader.fieldnames or ())]
         if missing:
             raise ManifestError(f"{manifest.name} lacks the columns {', '.join(missing)}")
-        films = []
+        if not set(LABEL_COLUMNS) & set(reader.fieldnames or ()):
+            raise ManifestError(f"{manifest.name} has no label: one of {', '.join(LABEL_COLUMNS)} expected")
+        films, problems = [], []
         for number, row in enumerate(reader, start=2):
             root = manifest.parent
             squashed = row["split"] == "train_extra"
@@ -115,10 +120,18 @@ def read_manifest(manifest: Path) -> list[Film]:
             try:
                 film = _film(row, root, squashed)
             except ValueError as error:
-                raise ManifestError(f"{manifest.name}, line {number}: {error}") from error
+                problems.append(f"line {number}: {error}")
+                continue
+            if row["split"] not in _SPLITS:
+                problems.append(f"line {number}: split {row['split']!r}; one of {', '.join(_SPLITS)} expected")
             if not film.path.is_file():
-                raise ManifestError(f"{manifest.name}, line {number}: {row['path']} is not there")
+                problems.append(f"line {number}: {row['path']} is not there")
             films.append(film)
+    if problems:
+        more = f"; {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ManifestError(f"{manifest.name}, {'; '.join(problems[:_SHOWN])}{more}")
+    if not films:
+        raise ManifestError(f"{manifest.name} lists no film")
     return films
 
 

@@ -29,6 +29,8 @@ _SPECIES_TOKENS: Final[Mapping[str, frozenset[str]]] = {
     "pneumocystis": frozenset({"Pneumocystis"}),
 }
 _SPECIES_SOURCE: Final = "ieee8023"
+LABEL_COLUMNS: Final = tuple(_COLUMN_OF.values())
+"""Columns of a manifest that are labels."""
 
 
 def _column_value(row: Mapping[str, str], column: str) -> float:

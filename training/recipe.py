@@ -1,6 +1,7 @@
 """A recipe: everything that decides what a training run does, in one readable YAML file."""
 
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -118,8 +119,8 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
 
 
-def load_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe by the name of a shipped one or by path.
+def recipe_text(name_or_path: str) -> str:
+    """Give a recipe's YAML by the name of a shipped one or by path.
 
     Raises
     ------
@@ -127,10 +128,31 @@ def load_recipe(name_or_path: str) -> Recipe:
         If there is neither.
     """
     path = Path(name_or_path)
-    if path.suffix == ".yaml" and path.is_file():
-        text = path.read_text(encoding="utf-8")
-    elif name_or_path in recipe_names():
-        text = files("training.recipes").joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
-    else:
-        raise FileNotFoundError(f"no recipe {name_or_path!r}; shipped: {', '.join(recipe_names())}")
-    return Recipe.model_validate(yaml.safe_load(text))
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path.read_text(encoding="utf-8")
+    if name_or_path in recipe_names():
+        return files("training.recipes").joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    raise FileNotFoundError(f"no recipe {name_or_path!r}; shipped: {', '.join(recipe_names())}")
+
+
+def described_recipes() -> dict[str, str]:
+    """Give every shipped recipe's first sentence: the comment it opens with."""
+    described = {}
+    for name in recipe_names():
+        comment = takewhile(lambda line: line.startswith("#"), recipe_text(name).splitlines())
+        words = " ".join(line.removeprefix("#").strip() for line in comment)
+        described[name] = f"{words.split('. ')[0].removesuffix('.')}."
+    return described
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by the name of a shipped one or by path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    ValueError
+        If it is not valid, with every setting that is wrong.
+    """
+    return Recipe.model_validate(yaml.safe_load(recipe_text(name_or_path)))

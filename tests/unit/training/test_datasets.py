@@ -1,6 +1,7 @@
 """Manifests, labels and splits."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,36 @@ def test_a_run_fails_if_a_group_crosses_between_two_manifests(tmp_path: Path) ->
 
 
 def test_an_unknown_part_is_an_error(tmp_path: Path) -> None:
-    manifest = write_data(tmp_path, [with_split(_ADULT, "holdout")])
+    manifest = write_data(tmp_path, [_ADULT, with_split(_ADULT, "holdout")])
+    film = read_manifest(write_data(tmp_path, [_ADULT], file="other.csv"))[0]
 
+    with pytest.raises(ManifestError, match="line 3: split 'holdout'; one of train"):
+        read_manifest(manifest)
     with pytest.raises(SplitError, match="'holdout'"):
-        check_groups(read_manifest(manifest))
+        check_groups([replace(film, part="holdout")])
+
+
+def test_all_that_is_wrong_is_named_at_once_the_first_ten_lines_of_it(tmp_path: Path) -> None:
+    manifest = write_data(tmp_path, [with_split(_ADULT, "holdout")] * 12)
+
+    with pytest.raises(ManifestError, match=r"line 2: .*; line 11: .*; 2 more$"):
+        read_manifest(manifest)
+
+
+def test_a_manifest_whose_labels_are_misspelt_has_none(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,split,dataset,covid_19\nfilm.png,train,here,1\n")
+
+    with pytest.raises(ManifestError, match="has no label: one of pneumonia, viral, covid19"):
+        read_manifest(manifest)
+
+
+def test_a_manifest_without_a_film_is_an_error(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,split,dataset,covid19\n")
+
+    with pytest.raises(ManifestError, match="lists no film"):
+        read_manifest(manifest)
 
 
 def test_the_error_of_an_unreadable_label_names_the_line(tmp_path: Path) -> None:
