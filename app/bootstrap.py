@@ -45,6 +45,15 @@ class Services:
     device: str
 
 
+def decode_limits(settings: Settings) -> DecodeLimits:
+    """What a film may be at most."""
+    return DecodeLimits(
+        max_bytes=settings.limits.max_upload_bytes,
+        max_pixels=settings.limits.max_pixels,
+        max_side_px=settings.limits.max_side_px,
+    )
+
+
 @contextmanager
 def open_services(settings: Settings) -> Iterator[Services]:
     """Load and verify the models, start the workers; finish accepted work on the way out.
@@ -67,12 +76,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
             runs_on = model.runs_on
             metrics.model_loaded(model.manifest.name, model.manifest.version, runs_on.device, runs_on.provider)
         _warn_of_missing_reports(catalogue)
-        limits = DecodeLimits(
-            max_bytes=settings.limits.max_upload_bytes,
-            max_pixels=settings.limits.max_pixels,
-            max_side_px=settings.limits.max_side_px,
-        )
-        screening = ScreeningService(FilmDecoder(limits), PngEncoder(), catalogue, queue, settings.request_timeout_s)
+        decoder = FilmDecoder(decode_limits(settings))
+        screening = ScreeningService(decoder, PngEncoder(), catalogue, queue, settings.request_timeout_s)
         try:
             yield Services(settings, catalogue, queue, screening, metrics, SystemClock(), device)
         finally:
