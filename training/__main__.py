@@ -11,8 +11,8 @@ from training.release_commands import add_release_verbs
 from training.run_commands import add_run_verbs
 
 
-def main(arguments_given: list[str] | None = None) -> int:
-    """Parse the command line and run the verb; 1 if it failed for a reason the caller can act on."""
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     add_film_verbs(verbs)
@@ -20,7 +20,12 @@ def main(arguments_given: list[str] | None = None) -> int:
     add_release_verbs(verbs)
     add_verbs(verbs)
     add_lung_verbs(verbs)
-    arguments = parser.parse_args(arguments_given)
+    return parser
+
+
+def main(arguments_given: list[str] | None = None) -> int:
+    """Parse the command line and run the verb; 1 if it failed for a reason the caller can act on."""
+    arguments = build_parser().parse_args(arguments_given)
     try:
         code: int = arguments.run(arguments)
     except (ValueError, FileNotFoundError, ScreeningError) as error:
