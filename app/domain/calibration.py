@@ -1,5 +1,6 @@
 """From a network's logit to a probability that means what it says, and how well it does."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 Truth: TypeAlias = NDArray[np.bool_]
 Probabilities: TypeAlias = NDArray[np.float64]
 ECE_BINS: Final = 15
+NEXT_TO_CERTAIN: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ def sigmoid(logits: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
     """Logistic function without overflow, element by element."""
     positive = np.exp(-np.abs(logits))
     return np.where(np.asarray(logits) >= 0, 1.0 / (1.0 + positive), positive / (1.0 + positive))
+
+
+def logit_of(probability: float) -> float:
+    """Give the logit whose logistic is a probability; 0 and 1, which have none, as next to them."""
+    bounded = min(max(probability, NEXT_TO_CERTAIN), 1.0 - NEXT_TO_CERTAIN)
+    return math.log(bounded) - math.log1p(-bounded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.calibration import Calibration, brier_score, calibration_error, reliability, sigmoid
+from app.domain.calibration import Calibration, brier_score, calibration_error, logit_of, reliability, sigmoid
 from tests.unit.domain.strategies import LAW
 
 LOGITS = st.floats(-1e4, 1e4)
@@ -22,6 +22,17 @@ def test_the_sigmoid_never_turns_the_order_around(first: float, second: float) -
     low, high = sigmoid(np.array(sorted((first, second))))
 
     assert 0.0 <= low <= high <= 1.0
+
+
+@LAW
+@given(logit=st.floats(-27.0, 27.0))
+def test_the_logit_of_a_probability_is_what_the_sigmoid_came_from(logit: float) -> None:
+    assert logit_of(float(sigmoid(np.float64(logit)))) == pytest.approx(logit, abs=1e-3)
+
+
+def test_certainty_has_a_finite_logit() -> None:
+    assert logit_of(1.0) == pytest.approx(-logit_of(0.0), rel=1e-4)
+    assert 27.0 < logit_of(1.0) < 28.0
 
 
 @LAW

@@ -1,11 +1,13 @@
 """What several networks say together."""
 
+import math
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.calibration import Calibration
 from app.domain.ensemble import EnsembleResult, LabelFinding, combine
 from app.domain.label_hierarchy import ENSEMBLE_LABELS, PARENT_OF
 from app.domain.operating_point import OperatingPoint
@@ -144,3 +146,41 @@ def test_an_ensemble_without_members_is_refused() -> None:
 def test_members_that_answer_for_different_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="do not agree"):
         together({"a": {"pneumonia": 0.5}, "b": {"viral": 0.5}})
+
+
+CALIBRATION = Calibration(slope=2.0, intercept=-1.0)
+
+
+@LAW
+@given(members=MEMBERS)
+def test_a_calibrated_mean_is_the_calibration_of_the_mean_s_logit(members: dict[str, dict[str, float]]) -> None:
+    result = combine(members, POINTS, PARENT_OF, EVALUATED, {"no_finding": CALIBRATION})
+
+    found, mean = finding(result, "no_finding"), finding(together(members), "no_finding").mean
+    assert found.mean == mean
+    if 0.0 < mean < 1.0:
+        assert found.probability == pytest.approx(CALIBRATION.probability(math.log(mean / (1.0 - mean))), abs=1e-9)
+    else:
+        assert found.probability == pytest.approx(mean, abs=1e-9)
+    assert finding(result, "pneumonia").probability == finding(result, "pneumonia").mean
+
+
+@LAW
+@given(members=MEMBERS)
+def test_the_hierarchy_is_held_after_calibration(members: dict[str, dict[str, float]]) -> None:
+    raised = Calibration(slope=1.0, intercept=3.0)
+
+    result = combine(members, POINTS, PARENT_OF, EVALUATED, {"viral": raised, "covid19": raised})
+
+    reported = {label.name: label.probability for label in result.labels}
+    assert reported["covid19"] <= reported["viral"] <= reported["pneumonia"]
+
+
+def test_a_child_that_only_calibration_lifts_above_its_parent_is_flagged() -> None:
+    only = {"only": dict.fromkeys(ENSEMBLE_LABELS, 0.0) | {"pneumonia": 0.5, "viral": 0.4}}
+
+    result = combine(only, POINTS, PARENT_OF, EVALUATED, {"viral": Calibration(slope=1.0, intercept=2.0)})
+
+    assert together(only).flags == ()
+    assert result.flags == ("child_above_parent:viral",)
+    assert finding(result, "viral").probability == 0.5
