@@ -61,6 +61,7 @@ class FakeNetwork:
     def __init__(self, found: Manifest, *, before: Callable[[NetworkInput], None] | None = None) -> None:
         self.manifest = found
         self.runs_on = DeviceReport("cpu", "FakeExecutionProvider")
+        self.biases = np.zeros(len(found.labels))
         self.sizes: list[int] = []
         self._before = before
 

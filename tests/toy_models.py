@@ -240,6 +240,41 @@ def write_catalogue(
     (models_dir / "catalogue.json").write_text(json.dumps(content), encoding="utf-8")
 
 
+def write_ensemble(models_dir: Path, members: Sequence[Path], **changes: object) -> dict[str, object]:
+    """Write ``ensemble.json`` and its report as if fitted to members, by their directories; give what was written.
+
+    ``pneumonia`` is calibrated and has two operating points; ``mers`` was not evaluated.
+    """
+    (models_dir / "ensemble").mkdir()
+    report = models_dir / "ensemble" / "report.json"
+    report.write_text("{}\n", encoding="utf-8")
+    labels: dict[str, dict[str, object]] = {
+        label: {"parent": PARENT_OF[label], "operating_points": [{"name": "default", "threshold": 0.5}]}
+        for label in ENSEMBLE_LABELS
+    }
+    labels["pneumonia"] |= {
+        "calibration": {"method": "platt", "slope": 2.0, "intercept": 0.5},
+        "operating_points": [
+            {"name": "sensitivity-0.90", "threshold": 0.3, "sensitivity": 0.9, "specificity": 0.7},
+            {"name": "sensitivity-0.95", "threshold": 0.2},
+        ],
+    }
+    labels["mers"] |= {"evaluated": False, "reason": "validation holds 0 positive films"}
+    content: dict[str, object] = {
+        "schema": "discern-ensemble/1",
+        "members": [
+            {"name": each.parent.name, "version": each.name, "model_sha256": sha256(each / "model.onnx")}
+            for each in members
+        ],
+        "labels": labels,
+        "code_commit": "0000000",
+        "created": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
+        "files": {"ensemble/report.json": sha256(report)},
+    } | changes
+    (models_dir / "ensemble.json").write_text(json.dumps(content), encoding="utf-8")
+    return content
+
+
 def write_release(models_dir: Path) -> Path:
     """Write two experts and one multi-label member, as a release has them."""
     write_model(models_dir, "covid19", seed=1)

@@ -1,23 +1,18 @@
 """A screening as the JSON of the API: plain values, nothing that JSON cannot carry."""
 
-import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
 
-import numpy as np
-
+from app.api.ensemble_payload import ensemble_payload
+from app.api.parts import Json, picture_payload, signed_map_payload
 from app.domain.arrays import ActivationMap
 from app.domain.directed_divergence import DirectedDivergence
-from app.domain.ensemble import EnsembleResult
 from app.domain.operating_point import OperatingPoint, PostTest
 from app.domain.preprocessing import Rectangle
 from app.domain.regions import Region
 from app.domain.screening import FORCED, NOTICE, DivergenceFinding, ExpertFinding, ScreeningResult
 from app.services.rendering import Picture
 from app.services.screening import Screening
-
-Json: TypeAlias = dict[str, Any]  # Any: JSON's values
 
 
 def screening_payload(identifier: str, created: datetime, screening: Screening) -> Json:
@@ -56,8 +51,10 @@ def screening_payload(identifier: str, created: datetime, screening: Screening) 
         "divergence": None
         if result.divergence is None
         else _divergence(result.divergence, with_maps, pictures.divergence if pictures else ()),
-        "ensemble": None if result.ensemble is None else _ensemble(result.ensemble),
-        "film": _picture(pictures.film) if pictures and pictures.film else None,
+        "ensemble": None
+        if result.ensemble is None
+        else ensemble_payload(result.ensemble, pictures.labels if pictures else {}),
+        "film": picture_payload(pictures.film) if pictures and pictures.film else None,
         "flags": list(result.flags),
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},
     }
@@ -128,19 +125,12 @@ def _expert(finding: ExpertFinding, with_maps: bool, picture: Picture | None) ->
         "post_test_probability": finding.post_test.probability if finding.post_test else None,
         "post_test": post_test_payload(finding.post_test) if finding.post_test else None,
         "map": _map(finding, finding.activation_map) if with_maps and finding.activation_map is not None else None,
-        "overlay": _picture(picture) if picture else None,
+        "overlay": picture_payload(picture) if picture else None,
     }
 
 
 def _map(finding: ExpertFinding, values: ActivationMap) -> Json:
-    return {
-        "values": np.ascontiguousarray(values),
-        "extent": list(finding.extent),
-        "min": float(values.min()),
-        "max": float(values.max()),
-        "outside_lungs": finding.outside_lungs,
-        "flags": list(finding.flags),
-    }
+    return signed_map_payload(values, finding.extent, finding.outside_lungs, finding.flags)
 
 
 def _divergence(finding: DivergenceFinding, with_maps: bool, pictures: Sequence[Picture]) -> Json:
@@ -151,7 +141,7 @@ def _divergence(finding: DivergenceFinding, with_maps: bool, pictures: Sequence[
             entry |= {"log_k": None, "k": None, "display": None}
         entry["outside_lungs"] = finding.outside_lungs[number]
         entry["regions"] = [_region(region) for region in finding.regions[number]] if finding.regions else []
-        entry["overlay"] = _picture(pictures[number]) if pictures else None
+        entry["overlay"] = picture_payload(pictures[number]) if pictures else None
         maps.append(entry)
     return {
         "interest": finding.interest,
@@ -164,26 +154,3 @@ def _divergence(finding: DivergenceFinding, with_maps: bool, pictures: Sequence[
 
 def _region(region: Region) -> Json:
     return {"box": list(region.box), "zone": region.zone, "share": region.share}
-
-
-def _ensemble(ensemble: EnsembleResult) -> Json:
-    return {
-        "labels": [
-            {
-                "name": label.name,
-                "parent": label.parent,
-                "probability": label.probability,
-                "spread": label.spread,
-                "members": dict(label.members),
-                "threshold": label.operating_point.threshold,
-                "decision": label.decision,
-                "evaluated": label.evaluated,
-            }
-            for label in ensemble.labels
-        ],
-        "flags": list(ensemble.flags),
-    }
-
-
-def _picture(picture: Picture) -> Json:
-    return {"png": base64.b64encode(picture.png).decode("ascii"), "width": picture.width, "height": picture.height}

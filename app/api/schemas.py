@@ -148,17 +148,34 @@ class DivergenceDocument(_Document):
     maps: list[ScreenedDivergenceMapDocument]
 
 
+class LabelMapDocument(MapDocument):
+    """What the members' mean logit of a label is made of: the mean of ``values`` plus ``bias`` is ``mean_logit``.
+
+    ``mean_logit`` is the mean of the members' calibrated logits, whose logistics are their probabilities.
+    """
+
+    mean_logit: float
+    bias: float
+
+
 class LabelDocument(_Document):
-    """One label of the ensemble."""
+    """One label of the ensemble.
+
+    ``mean`` is the mean of the members' probabilities; ``probability`` is the mean calibrated, and no higher than its
+    parent's. ``map`` and ``overlay`` are null unless ``ensemble_maps`` is included.
+    """
 
     name: str
     parent: str | None
     probability: Unit
+    mean: Unit
     spread: Unit
     members: dict[str, Unit]
     threshold: Unit
     decision: Literal["positive", "negative", "indeterminate"]
     evaluated: bool
+    map: LabelMapDocument | None
+    overlay: PictureDocument | None
 
 
 class EnsembleDocument(_Document):
@@ -217,12 +234,24 @@ class PairDocument(_Document):
     alpha: float
 
 
+class FittedEnsembleDocument(_Document):
+    """What was fitted to the mean of the members: when, measured on whose films, and for which labels."""
+
+    created: datetime
+    age_groups: list[str] | None
+    evaluated: list[str]
+
+
 class ModelsDocument(_Document):
-    """All loaded models, the shipped pairs (the first is the default) and the ensemble's members."""
+    """All loaded models, the shipped pairs (the first is the default) and the ensemble's members.
+
+    ``fitted`` is null where the members' mean was not calibrated: the first member's thresholds are used then.
+    """
 
     models: list[LoadedModelDocument]
     pairs: list[PairDocument]
     ensemble: list[str]
+    fitted: FittedEnsembleDocument | None
 
 
 class ManifestDocument(BaseModel):

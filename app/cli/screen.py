@@ -18,11 +18,12 @@ from app.cli.exit_codes import OK, SOME_FAILED
 from app.codecs.figure import Caption, captioned
 from app.domain.activation_map import lay_over_film, positive_share
 from app.domain.arrays import FloatMap
+from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.domain.overlay import blend, grey_levels, overlay_size
 from app.domain.preprocessing import Rectangle
 from app.domain.screening import ScreeningResult, drawn
 from app.services.batch import BatchItem, screen_files
-from app.services.options import ScreeningOptions
+from app.services.options import Part, ScreeningOptions
 from app.services.screening import Screening
 from app.settings import Settings
 
@@ -40,6 +41,11 @@ def add_parser(verbs: "Verbs") -> None:
     parser.add_argument("--alpha", type=float, nargs="+", action="extend", default=[], help="amplification; repeatable")
     parser.add_argument("--interest", help="expert of the class of interest")
     parser.add_argument("--overlap", help="expert of the overlapping class")
+    parser.add_argument(
+        "--ensemble-maps",
+        action="store_true",
+        help="map every label of the ensemble, and draw those that were evaluated",
+    )
     parser.add_argument("--force", action="store_true", help="answer even where a film would be refused")
     parser.add_argument("--json", action="store_true", help="print one line of JSON a film and write nothing")
     parser.set_defaults(run=run)
@@ -47,11 +53,14 @@ def add_parser(verbs: "Verbs") -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Screen every file; those that fail are named, the others are still done."""
+    parts: set[Part] = {"maps", "ensemble", "regions"}
+    if parsed.ensemble_maps:
+        parts.add("ensemble_maps")
     options = ScreeningOptions(
         interest=parsed.interest,
         overlap=parsed.overlap,
         alphas=tuple(parsed.alpha),
-        include=frozenset({"maps", "ensemble", "regions"}),
+        include=frozenset(parts),
         force=parsed.force,
     )
     paths = sorted(set(films_below(parsed.files, parsed.out)))
@@ -137,6 +146,7 @@ def figures(screening: Screening) -> Iterator[tuple[str, bytes]]:
                 draw(drawn(positive_share(finding.activation_map), finding.flags), finding.extent, caption),
             )
     yield from _divergence_figures(result, draw)
+    yield from _label_figures(result, draw)
 
 
 def _divergence_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[str, bytes]]:
@@ -150,6 +160,17 @@ def _divergence_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[s
             f"addk-{found.interest}-over-{found.overlap}-a{each.alpha:g}",
             draw(drawn(each.display, each.flags), found.extent, caption),
         )
+
+
+def _label_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[str, bytes]]:
+    for label in result.ensemble.labels if result.ensemble is not None else ():
+        found = label.activation_map
+        if found is not None and label.evaluated:
+            name = DISPLAY_NAMES.get(label.name, label.name)
+            title = f"Ensemble, {name}: {label.probability:.2f} ({label.decision}){_outside(found.outside_lungs)}"
+            caption = Caption(title, "no evidence", f"most of the mean logit of {label.name}")
+            display = drawn(positive_share(found.values), found.flags)
+            yield f"ensemble-{label.name}", draw(display, found.extent, caption)
 
 
 def _outside(share: float | None) -> str:

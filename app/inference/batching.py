@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from app.domain.arrays import NetworkInput
+from app.domain.arrays import FloatMap, NetworkInput
 from app.domain.errors import DeadlineExceededError, OverloadedError
 from app.inference.expert import DeviceReport, Network, NetworkOutputs
 from app.inference.manifest import Manifest
@@ -62,6 +62,11 @@ class BatchedNetwork:
     def runs_on(self) -> DeviceReport:
         """The device that was checked after loading."""
         return self._network.runs_on
+
+    @property
+    def biases(self) -> FloatMap:
+        """What its logits have beside the means of its maps, ``(K,)``."""
+        return self._network.biases
 
     def __call__(self, films: NetworkInput, *, maps: bool = True, features: bool = False) -> NetworkOutputs:
         """Run films as part of the next batch; blocks the calling worker."""

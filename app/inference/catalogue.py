@@ -11,6 +11,7 @@ from app.domain.errors import ArtifactError, ModelNotFoundError
 from app.inference.artifact import Artifact, find_artifacts, newest
 from app.inference.batching import BatchedNetwork
 from app.inference.device import Device
+from app.inference.ensemble_file import FittedEnsemble, read_ensemble_file
 from app.inference.expert import LoadedModel, Network
 from app.inference.lungs_network import LungsNetwork, OnnxLungsNetwork
 from app.inference.onnx_network import OnnxNetwork
@@ -59,10 +60,11 @@ class Catalogue:
         artifacts: Mapping[str, Artifact],
         content: CatalogueFile,
         lungs: LungsNetwork | None = None,
+        fitted: FittedEnsemble | None = None,
     ) -> None:
         self._networks = MappingProxyType(dict(networks))
         self._artifacts = MappingProxyType(dict(artifacts))
-        self._content, self._lungs = content, lungs
+        self._content, self._lungs, self._fitted = content, lungs, fitted
         for name, network in networks.items():
             if network.manifest.input.crop != "film" and lungs is None:
                 raise ArtifactError(
@@ -76,6 +78,8 @@ class Catalogue:
         for name in content.ensemble.members:
             if name not in networks or networks[name].manifest.kind != "multilabel":
                 raise ArtifactError(f"{CATALOGUE_FILE}: the ensemble's member {name!r} is not a multi-label model here")
+        if fitted is not None:
+            fitted.check_members({name: member.manifest for name, member in self.members.items()})
 
     @property
     def networks(self) -> Mapping[str, Network]:
@@ -107,6 +111,11 @@ class Catalogue:
     def members(self) -> Mapping[str, Network]:
         """The ensemble's members by name."""
         return {name: self._networks[name] for name in self._content.ensemble.members}
+
+    @property
+    def fitted(self) -> FittedEnsemble | None:
+        """What was fitted to the mean of these very members; None where nothing was."""
+        return self._fitted
 
     def expert(self, name: str) -> Network:
         """Give an expert by name.
@@ -198,7 +207,7 @@ def load_catalogue(models_dir: Path, device: Device, *, batch: bool = False) -> 
             continue
         network = OnnxNetwork(artifact, device)
         networks[name] = BatchedNetwork(network) if batch else network
-    return Catalogue(networks, artifacts, content, lungs)
+    return Catalogue(networks, artifacts, content, lungs, read_ensemble_file(models_dir))
 
 
 def load_model(artifact: Artifact, device: Device) -> LoadedModel:

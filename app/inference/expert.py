@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.domain.arrays import ActivationMaps, FeatureMaps, NetworkInput
+from app.domain.arrays import ActivationMaps, FeatureMaps, FloatMap, NetworkInput
 from app.inference.manifest import Manifest
 
 
@@ -50,6 +50,11 @@ class LoadedModel(Protocol):
 
 class Network(LoadedModel, Protocol):
     """A loaded network as a function of prepared films."""
+
+    @property
+    def biases(self) -> FloatMap:
+        """What its logits have beside the means of its maps, ``(K,)``, the same for every film."""
+        ...
 
     def __call__(self, films: NetworkInput, *, maps: bool = True, features: bool = False) -> NetworkOutputs:
         """Run a batch ``(N, C, H, W)``; only what is asked for is moved."""

@@ -9,7 +9,7 @@ from app.domain.calibration import Calibration
 from app.domain.input_gate import FACTS, GateLimits
 from app.domain.lungs import SIDES
 from app.domain.operating_point import OperatingPoint, Rates
-from app.domain.preprocessing import Crop, InputSpecification, IntensityRule
+from app.domain.preprocessing import Crop, InputSpecification, IntensityRule, Placement, Rectangle
 from app.domain.resampling import Kernel
 
 SCHEMA: Literal["discern-manifest/1"] = "discern-manifest/1"
@@ -140,7 +140,8 @@ class Manifest(_Part):
     ``labels`` of an expert are exactly two, index 1 in-class; the expert's ``target`` is its positive class. Operating
     points and calibrations are per label name; an expert's are under its target. ``labels`` of a lungs network are
     `app.domain.input_gate.FACTS` in their order, each with the operating point from which on it counts; ``gate`` holds
-    the fields of `app.domain.input_gate.GateLimits` that are applied.
+    the fields of `app.domain.input_gate.GateLimits` that are applied. ``grid_px`` is the rectangle of the input, in its
+    pixels, that the maps' grid covers: networks without padding do not see the input's edges; None is all of it.
     """
 
     schema_: Literal["discern-manifest/1"] = Field(default=SCHEMA, alias="schema")
@@ -154,6 +155,7 @@ class Manifest(_Part):
     input: InputEntry
     opset: int
     outputs: dict[str, tuple[str | int, ...]]
+    grid_px: tuple[float, float, float, float] | None = None
     operating_points: dict[str, tuple[OperatingPointEntry, ...]]
     calibration: dict[str, CalibrationEntry] = Field(default_factory=dict)
     gate: dict[str, float] = Field(default_factory=dict)
@@ -200,6 +202,11 @@ class Manifest(_Part):
         if len(planes) != 4 or not all(isinstance(side, int) for side in planes[1:]):
             raise ValueError(f"outputs.{self._map} must be N, planes, height and width of the grid")
 
+        if self.grid_px is not None:
+            left, top, right, bottom = self.grid_px
+            if not (0.0 <= left < right <= self.input.size_px and 0.0 <= top < bottom <= self.input.size_px):
+                raise ValueError(f"grid_px {self.grid_px} is no rectangle of an input of {self.input.size_px} px")
+
     def _check_gate(self, names: list[str]) -> None:
         if self.kind == "lungs":
             if tuple(names) != FACTS:
@@ -221,6 +228,13 @@ class Manifest(_Part):
         """Height and width of the maps, in cells."""
         height, width = self.outputs[self._map][2:]
         return int(height), int(width)
+
+    def extent_of(self, placement: Placement) -> Rectangle:
+        """Give the rectangle of a film, in its pixels, that the maps' grid covers."""
+        if self.grid_px is None:
+            return placement.extent
+        left, top, right, bottom = self.grid_px
+        return (*placement.to_film(left, top), *placement.to_film(right, bottom))
 
     def gate_limits(self) -> GateLimits:
         """Give the domain's value."""

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from app.domain.arrays import NetworkInput
+from app.domain.arrays import FloatMap, NetworkInput
 from app.domain.errors import ArtifactError
 from app.inference.artifact import Artifact
 from app.inference.device import Device
@@ -36,7 +36,7 @@ class OnnxNetwork:
 
     def __init__(self, artifact: Artifact, device: Device) -> None:
         self._session = OnnxSession(artifact, device, EXPLAINED_OUTPUTS)
-        self._check_identity()
+        self._biases = self._checked_biases()
 
     @property
     def manifest(self) -> Manifest:
@@ -53,18 +53,25 @@ class OnnxNetwork:
         """The device that was checked after loading."""
         return self._session.runs_on
 
+    @property
+    def biases(self) -> FloatMap:
+        """What its logits have beside the means of its maps, ``(K,)``, as its golden answers have it."""
+        return self._biases
+
     def __call__(self, films: NetworkInput, *, maps: bool = True, features: bool = False) -> NetworkOutputs:
         """Run a batch ``(N, C, H, W)``; only what is asked for is computed to the end and moved."""
         names = ["logits", *(["cam"] if maps else []), *(["features"] if features else [])]
         found = self._session.run(films, names)
         return NetworkOutputs(found["logits"], found.get("cam"), found.get("features"))
 
-    def _check_identity(self) -> None:
+    def _checked_biases(self) -> FloatMap:
         """Check mean(CAM) + b = logit without knowing b: it must be the same for every golden film (SPEC 1.5)."""
         logits, cam = self._session.golden["logits"], self._session.golden["cam"]
-        bias = logits - cam.mean(axis=(2, 3))
+        bias: FloatMap = logits - cam.mean(axis=(2, 3), dtype=np.float64)
         scale = max(1.0, float(np.abs(logits).max()))
         if float(np.ptp(bias, axis=0).max()) > IDENTITY_TOLERANCE * scale:
             raise ArtifactError(
                 f"{self._session.where}: logit - mean(CAM) is not a constant; the maps do not belong to the logits"
             )
+        mean: FloatMap = bias.mean(axis=0)
+        return mean

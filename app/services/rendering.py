@@ -1,8 +1,8 @@
-"""The pictures of an answer: the film, a map of each expert, one of each divergence."""
+"""The pictures of an answer: the film, a map of each expert, one of each divergence, one of each label."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.domain.activation_map import lay_over_film, positive_share
 from app.domain.arrays import FloatMap
+from app.domain.ensemble import EnsembleResult
 from app.domain.overlay import blend, grey_levels, heat_levels, overlay_size, palette_with_opacity
 from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
@@ -37,11 +38,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures of one answer, as far as they were asked for; ``divergence`` has one a map, in their order."""
+    """Pictures of one answer, as far as they were asked for.
+
+    ``divergence`` has one a map, in their order; ``labels`` one a label of the ensemble.
+    """
 
     film: Picture | None
     experts: Mapping[str, Picture]
     divergence: tuple[Picture, ...]
+    labels: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def render(
@@ -51,6 +56,8 @@ def render(
     options: ScreeningOptions,
     encoder: PictureEncoder,
     timer: StageTimer,
+    *,
+    ensemble: EnsembleResult | None = None,
 ) -> Pictures:
     """Draw and encode every picture of a screening at the size and in the style that was asked for.
 
@@ -68,6 +75,8 @@ def render(
         Pixels to PNG.
     timer
         Gets the stages ``overlays`` and ``encode``.
+    ensemble
+        Its labels; those with maps are drawn.
 
     Returns
     -------
@@ -106,4 +115,9 @@ def render(
             if finding.activation_map is not None
         },
         tuple(draw(drawn(each.display, each.flags), divergence.extent) for each in divergence.maps),
+        {
+            label.name: draw(drawn(positive_share(found.values), found.flags), found.extent)
+            for label in (ensemble.labels if ensemble is not None else ())
+            if (found := label.activation_map) is not None
+        },
     )

@@ -1,23 +1,22 @@
 """One film in; experts, their maps, the directed divergence, the ensemble and the overlays out."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from app.domain.activation_map import evidence_contrast, is_negligible, lay_over_film, peak_is_on_film
+from app.domain.activation_map import evidence_contrast, lay_over_film, peak_is_on_film
 from app.domain.arrays import FloatMap
 from app.domain.directed_divergence import LOW_CONTRAST_RANGE, DirectedDivergence, directed_divergences
-from app.domain.ensemble import EnsembleResult, combine
 from app.domain.errors import DivergenceError, DivergenceReason
-from app.domain.input_gate import GateFlag, doubts, is_enlarged
-from app.domain.lungs import hottest_zone, outside_lungs, zones
+from app.domain.input_gate import GateFlag, is_enlarged
+from app.domain.lungs import hottest_zone, zones
 from app.domain.operating_point import post_test
 from app.domain.overlay import overlay_size
-from app.domain.preprocessing import Placement, Rectangle
+from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
 from app.domain.regions import Region, hot_regions
 from app.domain.screening import (
@@ -34,6 +33,8 @@ from app.domain.screening import (
 from app.inference.catalogue import Catalogue
 from app.inference.expert import LoadedModel, Network, NetworkOutputs
 from app.inference.scheduling import WorkQueue
+from app.services.ensemble import ask_ensemble
+from app.services.map_measures import PEAK_OUTSIDE_FILM, evidence_flags, reasons_for_doubt, share_outside_lungs
 from app.services.options import ScreeningOptions
 from app.services.ports import PictureEncoder, RadiographDecoder
 from app.services.preparation import CheckedFilm, Preparation, check_film
@@ -43,8 +44,6 @@ from app.services.stopwatch import Stopwatch
 _REGION_GRID_PX = 256
 OUT_OF_CLASS_MAP = "out_of_class_map"
 """Flag of a map that shows what speaks against the expert's class, as the predicted class was asked for."""
-PEAK_OUTSIDE_FILM = "peak_outside_film"
-"""Flag of a map whose strongest cell lies in the padding around the film."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +128,14 @@ class ScreeningService:
                 divergence = _contrast(
                     checked, experts[pair.interest], experts[pair.overlap], alphas, regions="regions" in options.include
                 )
-        ensemble = self._ensemble(checked, prepared, stopwatch) if "ensemble" in options.include else None
+        ensemble = None
+        if options.include & {"ensemble", "ensemble_maps"}:
+            ensemble = ask_ensemble(
+                self._catalogue, checked, prepared, stopwatch, maps="ensemble_maps" in options.include
+            )
         pictures = None
         if options.include & {"overlays", "film"}:
-            pictures = render(film, experts, divergence, options, self._encoder, stopwatch)
+            pictures = render(film, experts, divergence, options, self._encoder, stopwatch, ensemble=ensemble)
         asked = [self._catalogue.expert(name) for name in experts]
         used: list[LoadedModel] = [*asked, *(self._catalogue.members.values() if ensemble is not None else ())]
         used += [self._catalogue.lungs] if self._catalogue.lungs is not None else []
@@ -147,32 +150,6 @@ class ScreeningService:
             film, tuple(identity(model) for model in used), experts, divergence, ensemble, flags, stopwatch.elapsed_ms
         )
         return Screening(result, pictures, options)
-
-    def _ensemble(self, checked: CheckedFilm, prepared: Preparation, stopwatch: Stopwatch) -> EnsembleResult | None:
-        members = self._catalogue.members
-        if not members:
-            return None
-        probabilities: dict[str, Mapping[str, float]] = {}
-        for name, network in members.items():
-            films, _ = prepared.for_network(network)
-            with stopwatch.stage("networks"):
-                logits = network(films, maps=False).logits[0]
-            probabilities[name] = {
-                label.name: network.manifest.calibration_of(label.name).probability(float(logits[index]))
-                for index, label in enumerate(network.manifest.labels)
-            }
-        first = next(iter(members.values())).manifest
-        combined = combine(
-            probabilities,
-            {label.name: first.operating_point_of(label.name) for label in first.labels},
-            {label.name: label.parent for label in first.labels},
-            {label.name: label.evaluated for label in first.labels},
-        )
-        reasons = tuple(dict.fromkeys(flag for network in members.values() for flag in _doubts(checked, network)))
-        if not reasons:
-            return combined
-        undecided = tuple(replace(label, decision="indeterminate") for label in combined.labels)
-        return EnsembleResult(undecided, (*combined.flags, *reasons))
 
 
 def identity(model: LoadedModel) -> ModelIdentity:
@@ -202,7 +179,8 @@ def _ask(
     margin = float(outputs.logits[0, 1]) - float(outputs.logits[0, 0])
     probability = calibration.probability(margin)
     point = manifest.operating_point_of(target)
-    reasons = _doubts(checked, network)
+    extent = manifest.extent_of(placement)
+    reasons = reasons_for_doubt(checked, manifest.measured_on)
     decision = "indeterminate" if reasons else point.decide(probability)
     evidence = _evidence(outputs, options)
     out_of_class = (OUT_OF_CLASS_MAP,) if _shows_out_of_class(outputs, options) else ()
@@ -214,21 +192,12 @@ def _ask(
         decision=decision,
         operating_point=point,
         activation_map=evidence,
-        extent=placement.extent,
-        flags=() if evidence is None else _map_flags(evidence, placement) + out_of_class,
+        extent=extent,
+        flags=() if evidence is None else evidence_flags(evidence, extent, checked.film) + out_of_class,
         post_test=post_test(pretest, point, decision, checked.paediatric) if pretest is not None else None,
-        outside_lungs=None if evidence is None else _outside(evidence, placement.extent, checked),
+        outside_lungs=None if evidence is None else share_outside_lungs(evidence, extent, checked),
         doubts=reasons,
     )
-
-
-def _doubts(checked: CheckedFilm, network: Network) -> tuple[str, ...]:
-    measured_on = network.manifest.measured_on
-    return doubts(checked.flags, None if measured_on is None else measured_on.age_groups)
-
-
-def _outside(values: FloatMap, extent: Rectangle, checked: CheckedFilm) -> float | None:
-    return None if checked.lungs is None else outside_lungs(values, extent, checked.lungs)
 
 
 def _evidence(outputs: NetworkOutputs, options: ScreeningOptions) -> FloatMap | None:
@@ -244,14 +213,6 @@ def _evidence(outputs: NetworkOutputs, options: ScreeningOptions) -> FloatMap | 
 
 def _shows_out_of_class(outputs: NetworkOutputs, options: ScreeningOptions) -> bool:
     return options.evidence == "predicted" and bool(outputs.logits[0, 0] > outputs.logits[0, 1])
-
-
-def _map_flags(evidence: FloatMap, placement: Placement) -> tuple[str, ...]:
-    if float(evidence.max()) <= 0.0:
-        return ("no_positive_evidence",)
-    on_film = peak_is_on_film(evidence, placement.extent, placement.film_height, placement.film_width)
-    weak = (NEGLIGIBLE_EVIDENCE,) if is_negligible(evidence) else ()
-    return weak if on_film else (*weak, PEAK_OUTSIDE_FILM)
 
 
 def _divergence_flags(found: DirectedDivergence, extent: Rectangle, film: Radiograph) -> tuple[str, ...]:
@@ -283,7 +244,7 @@ def _contrast(
     used_as_intended, reason = intended_use(interest, overlap)
     shown = [drawn(each.display, each.flags) for each in maps]
     found = _regions(checked, shown, interest.extent) if regions else ()
-    outside = tuple(_outside(each.display, interest.extent, checked) for each in maps)
+    outside = tuple(share_outside_lungs(each.display, interest.extent, checked) for each in maps)
     return DivergenceFinding(
         interest.name, overlap.name, used_as_intended, reason, maps, interest.extent, outside, found
     )

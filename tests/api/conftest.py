@@ -19,6 +19,7 @@ from app.services.screening import ScreeningService
 from app.settings import LimitSettings, Settings
 from app.telemetry import Metrics
 from tests.fakes import PATIENCE_S, FakeDecoder
+from tests.toy_models import write_catalogue, write_ensemble, write_model
 
 MAX_UPLOAD_BYTES = 2 * 1024 * 1024
 
@@ -44,6 +45,28 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 def lungs_client(release_with_lungs: Path) -> Iterator[TestClient]:
     """The application over a release that finds lungs and has an input gate."""
     with TestClient(create_app(toy_settings(release_with_lungs))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def release_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release with two members of two grids and what was fitted to their mean; read it only."""
+    models_dir = tmp_path_factory.mktemp("release-of-two")
+    write_model(models_dir, "covid19", seed=0)
+    write_model(models_dir, "pneumonia", seed=8)
+    members = [
+        write_model(models_dir, "fine", kind="multilabel", seed=3),
+        write_model(models_dir, "coarse", kind="multilabel", seed=4, size_px=96, stride=32),
+    ]
+    write_catalogue(models_dir, "covid19", "pneumonia", ["fine", "coarse"])
+    write_ensemble(models_dir, members)
+    return models_dir
+
+
+@pytest.fixture(scope="module")
+def ensemble_client(release_of_two: Path) -> Iterator[TestClient]:
+    """The application over a release whose ensemble has two members."""
+    with TestClient(create_app(toy_settings(release_of_two))) as opened:
         yield opened
 
 

@@ -71,6 +71,7 @@ def test_models_are_listed_with_their_pairs(client: TestClient) -> None:
     ]
     assert [(p.interest, p.overlap, p.alpha) for p in found.pairs] == [("covid19", "pneumonia", 15)]
     assert found.ensemble == ["ensemble-toy"]
+    assert found.fitted is None
 
 
 def test_a_model_shows_its_manifest_and_its_card(client: TestClient, release: Path) -> None:

@@ -4,9 +4,10 @@ from fastapi import APIRouter, Response
 
 from app.api.dependencies import ContextDep
 from app.api.responses import FastJSONResponse, problems
-from app.api.schemas import LoadedModelDocument, ManifestDocument, ModelsDocument, PairDocument
+from app.api.schemas import FittedEnsembleDocument, LoadedModelDocument, ManifestDocument, ModelsDocument, PairDocument
 from app.domain.errors import ModelNotFoundError
 from app.inference.artifact import Artifact
+from app.inference.ensemble_file import FittedEnsemble
 from app.inference.expert import LoadedModel
 from app.inference.manifest import CARD_FILE
 
@@ -29,6 +30,14 @@ def _document(model: LoadedModel) -> LoadedModelDocument:
     )
 
 
+def _fitted(found: FittedEnsemble) -> FittedEnsembleDocument:
+    return FittedEnsembleDocument(
+        created=found.created,
+        age_groups=None if found.measured_on is None else list(found.measured_on.age_groups),
+        evaluated=[name for name, label in found.labels.items() if label.evaluated],
+    )
+
+
 @router.get("", summary="List the loaded models")
 async def list_models(context: ContextDep) -> ModelsDocument:
     """Return every loaded model, the shipped pairs and the ensemble's members."""
@@ -37,6 +46,7 @@ async def list_models(context: ContextDep) -> ModelsDocument:
         models=[_document(model) for model in catalogue.models.values()],
         pairs=[PairDocument(interest=p.interest, overlap=p.overlap, alpha=p.alpha) for p in catalogue.pairs],
         ensemble=list(catalogue.members),
+        fitted=None if catalogue.fitted is None else _fitted(catalogue.fitted),
     )
 
 

@@ -56,7 +56,11 @@ async def create_screening(
     ] = "row",
     alpha: Annotated[list[float] | None, Query(description="Amplification, 0 < alpha <= 700; repeatable")] = None,
     include: Annotated[
-        str | None, Query(description="Comma list of maps, overlays, film, ensemble, regions; default all but film")
+        str | None,
+        Query(
+            description="Comma list of maps, overlays, film, ensemble, ensemble_maps, regions;"
+            " default all but film and ensemble_maps"
+        ),
     ] = None,
     overlay_size: Annotated[str | None, Query(description="Longer side in px, or original")] = None,
     style: Annotated[Style, Query(description="On the film, or transparent to lay over it")] = "blend",

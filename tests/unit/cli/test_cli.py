@@ -17,7 +17,7 @@ from app.cli.exit_codes import OK, SOME_FAILED, UNUSABLE
 from app.cli.screen import answer_names, films_below
 from app.inference.device import CPU_PROVIDER
 from tests.phantoms import chest_film, dicom_bytes, dicom_dataset, jpeg_bytes, png_bytes
-from tests.toy_models import FILES, change_manifest, sha256
+from tests.toy_models import FILES, change_manifest, sha256, write_ensemble
 
 Captured = pytest.CaptureFixture[str]
 
@@ -273,3 +273,58 @@ def test_without_a_verb_the_command_says_what_there_is(capsys: Captured) -> None
 
     assert exit_code.value.code == UNUSABLE
     assert "serve,screen,convert,models,evaluate" in capsys.readouterr().err
+
+
+# --- the ensemble -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fitted(release: Path, tmp_path: Path) -> Path:
+    """The release, with something fitted to its one member."""
+    models = shutil.copytree(release, tmp_path / "models")
+    write_ensemble(models, [models / "ensemble-toy" / "1.0.0"])
+    return models
+
+
+def test_maps_of_the_ensemble_are_written_only_on_request(fitted: Path, films: Path, tmp_path: Path) -> None:
+    for folder, asked in (("without", []), ("with", ["--ensemble-maps"])):
+        main(["--models-dir", str(fitted), "screen", str(films / "a.png"), "--out", folder, *asked])
+
+    found = {
+        folder: json.loads((tmp_path / folder / "a.json").read_text(encoding="utf-8"))["ensemble"]["labels"]
+        for folder in ("without", "with")
+    }
+    assert all(label["map"] is None for label in found["without"])
+    assert all(label["map"] is not None for label in found["with"])
+    drawn = {path.name for path in (tmp_path / "with").glob("a.ensemble-*.png")}
+    assert drawn == {f"a.ensemble-{label['name']}.png" for label in found["with"] if label["evaluated"]}
+    assert "a.ensemble-mers.png" not in drawn
+    assert not list((tmp_path / "without").glob("a.ensemble-*.png"))
+
+
+def test_the_ensemble_is_listed_shown_and_verified_beside_the_models(fitted: Path, capsys: Captured) -> None:
+    assert main(["--models-dir", str(fitted), "models", "list"]) == OK
+    assert capsys.readouterr().out.splitlines()[-1].startswith("ensemble\t")
+    assert main(["--models-dir", str(fitted), "models", "show", "ensemble"]) == OK
+    assert json.loads(capsys.readouterr().out)["schema"] == "discern-ensemble/1"
+    assert main(["--models-dir", str(fitted), "models", "verify", "ensemble"]) == OK
+    assert capsys.readouterr().out == "ensemble: valid; fitted to ensemble-toy 1.0.0\n"
+    assert main(["--models-dir", str(fitted), "models", "verify"]) == OK
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_an_ensemble_of_other_weights_fails_verification_and_serves_nothing(fitted: Path, capsys: Captured) -> None:
+    path = fitted / "ensemble.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["members"][0]["model_sha256"] = "0" * 64
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+    assert main(["--models-dir", str(fitted), "models", "verify", "ensemble"]) == SOME_FAILED
+    assert "fit the ensemble again" in capsys.readouterr().out
+    assert main(["--models-dir", str(fitted), "screen", "a.png"]) == UNUSABLE
+    assert "fit the ensemble again" in capsys.readouterr().err
+
+
+def test_an_ensemble_is_asked_for_in_vain_where_none_was_fitted(capsys: Captured) -> None:
+    assert main(["models", "show", "ensemble"]) == UNUSABLE
+    assert "there is no model 'ensemble'" in capsys.readouterr().err

@@ -167,14 +167,26 @@ def test_only_what_is_included_is_computed(part: str | None) -> None:
 
     drawn = len(bench.encoder.colours), len(bench.encoder.greys)
     assert drawn == {"overlays": (3, 0), "film": (0, 1)}.get(str(part), (0, 0))
-    assert (found.result.ensemble is not None) == (part == "ensemble")
+    assert (found.result.ensemble is not None) == (part in {"ensemble", "ensemble_maps"})
+    labels = found.result.ensemble.labels if found.result.ensemble is not None else ()
+    assert all((label.activation_map is not None) == (part == "ensemble_maps") for label in labels)
     assert (found.result.divergence is not None) == (part in {"maps", "overlays", "regions"})
     assert bool(found.result.divergence and found.result.divergence.regions) == (part == "regions")
     assert [m.name for m in found.result.models] == [
         "covid19",
         "pneumonia",
-        *(["member"] if part == "ensemble" else []),
+        *(["member"] if part in {"ensemble", "ensemble_maps"} else []),
     ]
+
+
+def test_every_label_of_the_ensemble_is_drawn_where_overlays_and_its_maps_are_asked_for() -> None:
+    bench = Bench(solid("covid19"), solid("pneumonia"), FakeNetwork(manifest("member", kind="multilabel")))
+
+    found = bench.screen(include=frozenset({"overlays", "ensemble_maps"}))
+
+    assert found.pictures is not None
+    assert list(found.pictures.labels) == ["pneumonia", "no_finding"]
+    assert len(bench.encoder.colours) == 5
 
 
 def test_a_map_without_positive_cell_is_flagged() -> None:
