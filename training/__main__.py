@@ -5,6 +5,7 @@ import sys
 
 from app.domain.errors import ScreeningError
 from training.audit.commands import add_verbs
+from training.crossval.commands import add_crossval_verbs
 from training.film_commands import add_film_verbs
 from training.lung_commands import add_verbs as add_lung_verbs
 from training.release_commands import add_release_verbs
@@ -20,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_release_verbs(verbs)
     add_verbs(verbs)
     add_lung_verbs(verbs)
+    add_crossval_verbs(verbs)
     return parser
 
 

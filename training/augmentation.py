@@ -61,6 +61,11 @@ class Augmentation(BaseModel):
     erase: float = Field(default=0.0, ge=0, le=1)
     hide: float = Field(default=0.0, ge=0, lt=1)
 
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is changed: a film is then fed in training as it is served."""
+        return not any(self.model_dump().values())
+
 
 def _window(film: NDArray[np.uint8], crop: float, random: np.random.Generator) -> tuple[int, int, int, int]:
     """Choose the part of the film that is kept: top, bottom, left, right."""

@@ -106,13 +106,7 @@ class BatchDrawer:
 
     def _batch(self, chunk: NDArray[np.int64], seed: int, loaded: list[LoadedFilm], size_px: int) -> Batch:
         recipe, random = self._recipe, np.random.default_rng(seed)
-        views = [
-            augmented(
-                loaded[int(i)].grey, size_px, recipe.augmentation, random, self._films[int(i)].squashed,
-                loaded[int(i)].lungs,
-            )
-            for i in chunk
-        ]  # fmt: skip
+        views = [self._view(int(i), loaded[int(i)], size_px, random) for i in chunk]
         canvases = [canvas for canvas, _ in views]
         undecided = np.zeros(len(chunk), bool)
         planes = [plane for _, plane in views if plane is not None]
@@ -134,6 +128,15 @@ class BatchDrawer:
             torch.from_numpy(undecided),
             chunk,
         )
+
+    def _view(
+        self, index: int, loaded: LoadedFilm, size_px: int, random: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Give a film as the network is fed with it, and its lungs."""
+        if self._recipe.trains_as_served:
+            return loaded.grey.astype(np.float32) / np.float32(255), None
+        squashed = self._films[index].squashed
+        return augmented(loaded.grey, size_px, self._recipe.augmentation, random, squashed, loaded.lungs)
 
     def _hide_parts(
         self, canvases: list[NDArray[np.float32]], masks: list[NDArray[np.float32]], random: np.random.Generator

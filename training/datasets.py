@@ -52,6 +52,8 @@ class Film:
         The file was stretched to a square by whoever copied it.
     licence
         What the source states; empty where the manifest does not say.
+    patient
+        The source's own identifier; empty where the manifest has none. One `group` may hold several.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Film:
     noisy: bool
     squashed: bool
     licence: str = ""
+    patient: str = ""
 
 
 def _film(row: dict[str, str], root: Path, squashed: bool) -> Film:
@@ -82,6 +85,7 @@ def _film(row: dict[str, str], root: Path, squashed: bool) -> Film:
         noisy="noisy" in row.get("label_quality", ""),
         squashed=squashed,
         licence=row.get("licence", ""),
+        patient=f"{row['dataset']}:{row['patient_id']}" if row.get("patient_id") else "",
     )
 
 

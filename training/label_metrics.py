@@ -40,7 +40,7 @@ class LabelResult(BaseModel):
     films, patients, positives
         Known films, the leak-proof units among them, and films that have the label.
     threshold
-        From which probability the label is said to be there.
+        From which probability the label is said to be there; None where films have several.
     tp, fp, tn, fn
         True and false positives, true and false negatives.
     metrics
@@ -52,7 +52,7 @@ class LabelResult(BaseModel):
     films: int
     patients: int
     positives: int
-    threshold: float
+    threshold: float | None
     tp: int
     fp: int
     tn: int
@@ -90,7 +90,7 @@ def label_counts(truth: Values, probabilities: Values, thresholds: Values, weigh
     probabilities
         ``(N, K)`` in 0..1; NaN where a film was refused. Either kind of NaN is counted nowhere.
     thresholds
-        ``(K,)``: a label is said to be there at or above its own.
+        ``(K,)`` or ``(N, K)``: a label is said to be there at or above its own.
     weights
         ``(R, N)`` how many times each round counts each film; None counts every film once.
 
@@ -151,7 +151,7 @@ def label_metrics(
     labels
         ``K`` names.
     thresholds
-        ``(K,)``, or one for all.
+        One for all, ``(K,)`` for each label, or ``(N, K)`` where films of several networks are pooled.
     rounds
         Of the bootstrap; 0 gives no intervals but Wilson's of a share that is 0 or 1.
 
@@ -159,7 +159,8 @@ def label_metrics(
     -------
     LabelMetrics
         A share of 0 or 1 has Wilson's interval over patients, as resampling could only repeat it; an F1, an average or
-        an AUROC of 0 or 1 has none.
+        an AUROC of 0 or 1 has none. Rounds in which a label of a macro average is undefined are left out of its
+        interval; with too few others it has none.
 
     Raises
     ------
@@ -171,7 +172,7 @@ def label_metrics(
             f"truth {truth.shape} and probabilities {probabilities.shape} of "
             f"{len(groups)} films and {len(labels)} labels"
         )
-    cut = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
+    cut = np.broadcast_to(np.asarray(thresholds, np.float64), truth.shape)
     known = ~np.isnan(truth) & ~np.isnan(probabilities)
     counts, areas = _resampled(truth, probabilities, cut, groups, rounds)
     each = metrics_of(counts)
@@ -187,7 +188,7 @@ def label_metrics(
             films=int(known[:, k].sum()),
             patients=_patients(groups, known[:, k]),
             positives=tp + fn,
-            threshold=float(cut[k]),
+            threshold=_only(cut[:, k]),
             tp=tp,
             fp=fp,
             tn=tn,
@@ -206,10 +207,19 @@ def _divide(above: Values, below: Values) -> Values:
     return quotient
 
 
+def _only(values: Values) -> float | None:
+    """Give the value of all, None where there are several."""
+    return float(values[0]) if np.unique(values).size == 1 else None
+
+
 def _mean(values: Values) -> Values:
-    """Mean over labels ``(R, K)`` where it is defined; NaN where no label is."""
-    defined = ~np.isnan(values)
-    return _divide(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
+    """Mean ``(R,)`` over the labels ``(R, K)`` that the films define (row 0); NaN in a round that lacks one of them.
+
+    Rounds without a rare label would average fewer labels, and so be better or worse for no other reason.
+    """
+    defined = ~np.isnan(values[0])
+    none = np.full(len(values), np.nan)
+    return values[:, defined].mean(axis=1) if defined.any() else none
 
 
 def _anywhere(among: Mask) -> Mask:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from app.domain.lung_input import to_lung_input, visible_lungs
 from app.domain.lungs import LIKELY, lung_window
-from app.domain.preprocessing import InputSpecification
+from app.domain.preprocessing import InputSpecification, to_network_input
 from app.domain.radiograph import Provenance, Radiograph
 from training.datasets import Film, read_grey, shrunk
 from training.lung_finder import LungFinder, lungs_for
@@ -77,6 +77,16 @@ def _loaded(film: Film, longer_side_px: int, specification: InputSpecification, 
     left_over = visible_lungs(fields, window, height, width)
     inside = fields.over(window, height, width) >= LIKELY
     return LoadedFilm(part, np.where(inside, np.uint8(IN_LUNGS), np.rint(VISIBLE * left_over).astype(np.uint8)))
+
+
+def load_plain_films(films: Sequence[Film], specification: InputSpecification) -> list[LoadedFilm]:
+    """Prepare whole films for training without augmentation: as serving does, rounded to 8 bit, padding included."""
+    grey = replace(specification, channels=1, mean=(0.0,), std=(1.0,))
+    loaded = []
+    for film in tqdm(films, desc="preparing films", unit="film"):
+        canvas = to_network_input(Radiograph(read_grey(film.path), Provenance("png", "")), grey)[0][0, 0]
+        loaded.append(LoadedFilm(np.rint(canvas * 255).astype(np.uint8), None))
+    return loaded
 
 
 def load_inputs(

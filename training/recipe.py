@@ -100,6 +100,11 @@ class Recipe(_Part):
         return self.crop != "film" or self.shortcuts.needs_lungs
 
     @property
+    def trains_as_served(self) -> bool:
+        """Whether training is fed with whole films exactly as serving is, rounded to 8 bit."""
+        return self.augmentation.is_off and not self.needs_lungs
+
+    @property
     def epochs(self) -> int:
         """Epochs over all stages."""
         return sum(stage.epochs for stage in self.stages)

@@ -4,7 +4,7 @@ import json
 import math
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from training.batches import Batch, BatchDrawer, to_batch
 from training.datasets import Film, manifest_sha256, read_manifest
 from training.engine import VALIDATION, LoopSettings, TrainingLoop
-from training.loading import LoadedFilm, load_inputs, load_training_films
+from training.loading import LoadedFilm, load_inputs, load_plain_films, load_training_films
 from training.lung_finder import LungFinder
 from training.networks import EXPERT_OUTPUTS, build_network, initialise, zero_head
 from training.recipe import Recipe
@@ -168,8 +168,11 @@ class FilmTask:
         self._epoch = epoch
         if wanted != self._size_px:
             self._size_px = wanted
-            self._loaded = load_training_films(
-                self.films.train, int(CACHE_FACTOR * wanted), self.recipe.specification, self.lungs
+            specification = replace(self.recipe.specification, size_px=wanted)
+            self._loaded = (
+                load_plain_films(self.films.train, specification)
+                if self.recipe.trains_as_served
+                else load_training_films(self.films.train, int(CACHE_FACTOR * wanted), specification, self.lungs)
             )
         return self._drawer.epoch(epoch, self._loaded, wanted)
 
