@@ -3,6 +3,7 @@
 import math
 import zipfile
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -94,7 +95,7 @@ def read_answers(directory: Path, fold: Fold) -> Answers:
     """
     path = directory / ANSWERS_FILE
     try:
-        with np.load(path) as stored:
+        with np.load(BytesIO(path.read_bytes())) as stored:
             answers = Answers(stored["val"], stored["test"], float(stored["seconds"]), int(stored["epoch"]))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it, and the fold is scored again") from error
