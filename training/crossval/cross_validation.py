@@ -17,6 +17,7 @@ from training.crossval.results import CrossValidation, ModelResult, evaluate_mod
 from training.crossval.tables import markdown_of
 from training.lung_finder import LungFinder
 from training.recipe import Recipe
+from training.recipe_changes import with_changes
 
 PLAN_FILE: Final = "plan.json"
 RESULT_FILE: Final = "crossval.json"
@@ -55,7 +56,7 @@ class Plan:
 
     def recipe_of(self, architecture: str) -> Recipe:
         """Give an architecture's recipe."""
-        return Recipe.model_validate({**self.recipe.model_dump(), "architecture": architecture})
+        return with_changes(self.recipe, {"architecture": architecture})
 
     @property
     def identity(self) -> dict[str, Any]:  # Any: JSON

@@ -178,6 +178,7 @@ def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
 
     said = capsys.readouterr().out
     assert "3 folds of at most 7 epochs of 11 films at 48 px" in said
+    assert said.count("one step took") == 2
     assert "covid19" in said
     assert not target.exists()
 
