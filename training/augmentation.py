@@ -98,14 +98,14 @@ def augmented(
     squashed
         The file lost its aspect ratio: draw one between 1 and 1.5 (width over height).
     lungs
-        ``(H, W)`` uint8, a plane that is moved along with the film.
+        ``(H, W)`` uint8, a plane that is moved along with the film; or ``(H, W, P)``, several of them.
 
     Returns
     -------
     ndarray
         ``(size_px, size_px)`` float32 in 0..1, zero where there is no film.
     ndarray or None
-        The plane moved along, ``(size_px, size_px)`` float32 in 0..255.
+        The plane moved along, ``(size_px, size_px)`` or ``(size_px, size_px, P)`` float32 in 0..255.
     """
     top, bottom, left, right = _window(film, settings.crop, random)
     part = film[top:bottom, left:right]

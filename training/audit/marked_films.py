@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,12 +70,19 @@ def read_marked_films(folder: Path, films: Sequence[Film]) -> list[MarkedFilm]:
     ManifestError
         If a mask is not there, or nothing is drawn on it.
     """
+    return [
+        MarkedFilm(grey, mask, kind, film.part, film.group, film.path.stem)
+        for film, kind, grey, mask in read_drawings(folder, films)
+    ]
+
+
+def read_drawings(folder: Path, films: Sequence[Film]) -> Iterator[tuple[Film, str, NDArray[np.uint8], Mask]]:
+    """Give film, kind, grey values and mask of everything drawn on some films; see `read_marked_films`."""
     masks = {folder / row["image"]: folder / row["mask"] for row in _rows(folder / "masks.csv", {_MASK_KIND})}
     boxes: dict[Path, list[Rectangle]] = defaultdict(list)
     for row in _rows(folder / "boxes.csv", _BOX_KINDS):
         x, y, w, h = (float(row[key]) for key in ("x", "y", "w", "h"))
         boxes[folder / row["image"]].append((x, y, x + w, y + h))
-    marked = []
     for film in films:
         for kind, is_drawn in ((INFECTION_MASKS, film.path in masks), (OPACITY_BOXES, film.path in boxes)):
             if not is_drawn:
@@ -85,8 +92,7 @@ def read_marked_films(folder: Path, films: Sequence[Film]) -> list[MarkedFilm]:
                 mask = _read_mask(masks[film.path], *grey.shape)
             else:
                 mask = boxes_as_mask(boxes[film.path], *grey.shape)
-            marked.append(MarkedFilm(grey, mask, kind, film.part, film.group, film.path.stem))
-    return marked
+            yield film, kind, grey, mask
 
 
 def boxes_as_mask(boxes: Sequence[Rectangle], height: int, width: int) -> Mask:
