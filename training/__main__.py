@@ -8,6 +8,7 @@ from training.audit.commands import add_verbs
 from training.crossval.commands import add_crossval_verbs
 from training.film_commands import add_film_verbs
 from training.lung_commands import add_verbs as add_lung_verbs
+from training.multiclass.commands import add_verbs as add_multiclass_verbs
 from training.regions.commands import add_verbs as add_region_verbs
 from training.release_commands import add_release_verbs
 from training.run_commands import add_run_verbs
@@ -24,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_lung_verbs(verbs)
     add_crossval_verbs(verbs)
     add_region_verbs(verbs)
+    add_multiclass_verbs(verbs)
     return parser
 
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxscript import optimizer
 from torch import nn
 
-from training.networks import ExplainedNetwork, anatomy_of, build_network
+from training.networks import ExplainedNetwork, LogitsNetwork, anatomy_of, build_network
 
 OPSET: Final = 18
 INPUT_NAME: Final = "films"
@@ -48,13 +48,14 @@ def to_onnx(network: nn.Module, architecture: str, size_px: int) -> onnx.ModelPr
     Returns
     -------
     ModelProto
-        Input ``films (N, 3, size_px, size_px)``; outputs ``logits``, ``features``, ``cam``; float32 initialisers named
-        as in ``network.state_dict()``, but for the last linear layer, which is ``fc`` whatever the library calls it. No
-        trace of the machine it was made on.
+        Input ``films (N, 3, size_px, size_px)``; outputs ``logits``, ``features``, ``cam``, or ``logits`` alone where
+        the network has no class activation map; float32 initialisers named as in ``network.state_dict()``, but for the
+        last linear layer, which is ``fc`` whatever the library calls it. No trace of the machine it was made on.
     """
-    head = anatomy_of(network).head
-    explained = ExplainedNetwork(network)
-    return trace(explained, OUTPUT_NAMES, architecture, channels=3, size_px=size_px, renamed={head: HEAD})
+    anatomy = anatomy_of(network)
+    wrapped: nn.Module = LogitsNetwork(network) if anatomy.no_cam else ExplainedNetwork(network)
+    outputs = OUTPUT_NAMES[:1] if anatomy.no_cam else OUTPUT_NAMES
+    return trace(wrapped, outputs, architecture, channels=3, size_px=size_px, renamed={anatomy.head: HEAD})
 
 
 def trace(
@@ -219,7 +220,8 @@ def rebuild_network(path: Path) -> nn.Module:
     stored = initialisers(model)
     if _ARCHITECTURE_KEY not in properties or f"{HEAD}.weight" not in stored:
         raise ExportError(f"{path.name} does not name its architecture or has no {HEAD}.weight")
-    network = build_network(properties[_ARCHITECTURE_KEY], int(stored[f"{HEAD}.weight"].shape[0]))
+    size_px = model.graph.input[0].type.tensor_type.shape.dim[-1].dim_value
+    network = build_network(properties[_ARCHITECTURE_KEY], int(stored[f"{HEAD}.weight"].shape[0]), size_px)
     anatomy = anatomy_of(network)
     if anatomy.head != HEAD:
         for parameter in ("weight", "bias"):

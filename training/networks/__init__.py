@@ -2,7 +2,7 @@
 
 from training.networks.anatomy import Anatomy, anatomy_of, head_of
 from training.networks.architectures import ARCHITECTURES, EXPERT_OUTPUTS, build_network
-from training.networks.explained import ExplainedNetwork
+from training.networks.explained import ExplainedNetwork, LogitsNetwork
 from training.networks.weights import WeightsError, grow_trunk, initialise, load_trunk, zero_head
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "EXPERT_OUTPUTS",
     "Anatomy",
     "ExplainedNetwork",
+    "LogitsNetwork",
     "WeightsError",
     "anatomy_of",
     "build_network",

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import DenseNet, Inception3
 
+from training.networks.covidnet import NO_CAM, COVIDNet
+from training.networks.resnet50v2 import ResNet50V2
+
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
@@ -24,12 +27,15 @@ class Anatomy:
         is the stem.
     auxiliary
         Prefix of a part that only training uses and that no export holds; empty where there is none.
+    no_cam
+        Why there is no class activation map; empty where the linear layer follows global average pooling.
     """
 
     head: str
     features: Callable[[Any, Tensor], Tensor]  # Any: torch types every submodule as Tensor or Module
     stages: tuple[tuple[str, tuple[str, ...]], ...]
     auxiliary: str = ""
+    no_cam: str = ""
 
 
 def _resnet_features(net: Any, films: Tensor) -> Tensor:  # Any: as above
@@ -59,6 +65,10 @@ def _inception_features(net: Any, films: Tensor) -> Tensor:  # Any: as above
 def _forward_features(net: Any, films: Tensor) -> Tensor:  # Any: as above
     features: Tensor = net.forward_features(films)
     return features
+
+
+def _no_features(net: Any, films: Tensor) -> Tensor:  # noqa: ARG001  # Any: as above
+    raise TypeError(NO_CAM)
 
 
 _RESNET: Final = Anatomy(
@@ -95,6 +105,26 @@ _INCEPTION_RESNET: Final = Anatomy(
     ),
 )
 
+_RESNET50V2: Final = Anatomy(
+    head="fc",
+    features=_forward_features,
+    stages=(
+        ("conv5", ("stages.3", "norm")),
+        ("conv4", ("stages.2",)),
+        ("conv3", ("stages.1",)),
+        ("conv2", ("stages.0",)),
+    ),
+)
+_COVIDNET: Final = Anatomy(
+    head="fc",
+    features=_no_features,
+    stages=(
+        ("hidden", ("fc1", "norm1", "fc2", "norm2")),
+        *((f"block{number}", (f"blocks.{number - 1}",)) for number in (4, 3, 2, 1)),
+    ),
+    no_cam=NO_CAM,
+)
+
 
 def anatomy_of(network: nn.Module) -> Anatomy:
     """Find a network's parts; whatever is of no other family must carry the names of torchvision's ResNets.
@@ -108,6 +138,10 @@ def anatomy_of(network: nn.Module) -> Anatomy:
         found = _DENSENET
     elif isinstance(network, Inception3):
         found = _INCEPTION
+    elif isinstance(network, ResNet50V2):
+        found = _RESNET50V2
+    elif isinstance(network, COVIDNet):
+        found = _COVIDNET
     elif hasattr(network, "conv2d_7b"):
         found = _INCEPTION_RESNET
     else:

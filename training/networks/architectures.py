@@ -1,12 +1,16 @@
 """Architectures by name: torchvision's and timm's networks with a linear layer of the wanted width."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import timm
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import Inception3
+
+from training.networks.covidnet import COVIDNet
+from training.networks.resnet50v2 import ResNet50V2
 
 EXPERT_OUTPUTS: Final = 2
 FINE: Final = "-stride16"
@@ -64,11 +68,18 @@ _BUILDERS: Final[Mapping[str, Callable[[int], nn.Module]]] = {
     **{name: _resnet(name) for name in (*_RESNETS, "densenet161")},
     "inceptionv3": InceptionV3,
     "inceptionresnetv2": _inception_resnet,
+    "resnet50v2": ResNet50V2,
+    "resnet50v2-timm": partial(ResNet50V2, layout="timm"),
 }
-ARCHITECTURES: Final = (*_BUILDERS, *(f"{name}{FINE}" for name in _RESNETS))
+_OF_ONE_SIZE: Final[Mapping[str, Callable[[int, int], nn.Module]]] = {
+    "covidnet": COVIDNet,
+    "covidnet-paper": partial(COVIDNet, as_published=True),
+}
+ARCHITECTURES: Final = (*_BUILDERS, *_OF_ONE_SIZE, *(f"{name}{FINE}" for name in _RESNETS))
+_DEFAULT_SIZE_PX: Final = 224
 
 
-def build_network(architecture: str, outputs: int) -> nn.Module:
+def build_network(architecture: str, outputs: int, size_px: int = _DEFAULT_SIZE_PX) -> nn.Module:
     """Make an untrained network with ``outputs`` logits.
 
     Parameters
@@ -78,6 +89,8 @@ def build_network(architecture: str, outputs: int) -> nn.Module:
         its maps have four times the cells (14 x 14 at 224 px).
     outputs
         Rows of the last linear layer.
+    size_px
+        Side of the films, for a network whose linear layers see the flattened grid (COVID-Net); the others take any.
 
     Returns
     -------
@@ -92,12 +105,12 @@ def build_network(architecture: str, outputs: int) -> nn.Module:
 
     References
     ----------
-    papers/1, section III (ResNets); papers/2, table 1 (all five members).
+    papers/1, section III (ResNets); papers/2, table 1 (all five members); papers/3, section 4.1 (the last two).
     """
     base = architecture.removesuffix(FINE)
     if architecture not in ARCHITECTURES:
         raise ValueError(f"architecture {architecture!r}; one of {', '.join(ARCHITECTURES)} expected")
-    network = _BUILDERS[base](outputs)
+    network = _OF_ONE_SIZE[base](outputs, size_px) if base in _OF_ONE_SIZE else _BUILDERS[base](outputs)
     if architecture != base:
         for module in network.get_submodule("layer4.0").modules():
             if isinstance(module, nn.Conv2d):

@@ -17,12 +17,20 @@ class ExplainedNetwork(nn.Module):
     ----------
     network
         As made by `training.networks.build_network`; its mode is left as it is.
+
+    Raises
+    ------
+    TypeError
+        If it has no class activation map, with the reason.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        anatomy = anatomy_of(network)
+        if anatomy.no_cam:
+            raise TypeError(anatomy.no_cam)
         self.network = network
-        self._features = anatomy_of(network).features
+        self._features = anatomy.features
 
     def forward(self, films: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute logits, features and class activation maps of ``(N, 3, H, W)`` inputs."""
@@ -32,3 +40,21 @@ class ExplainedNetwork(nn.Module):
         logits: Tensor = head(pooled)
         cam = torch.einsum("nchw,kc->nkhw", features, head.weight)
         return logits, features, cam
+
+
+class LogitsNetwork(nn.Module):
+    """A network that answers and has no class activation map: ``logits (N, K)`` alone.
+
+    Parameters
+    ----------
+    network
+        As made by `training.networks.build_network`; its mode is left as it is.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, films: Tensor) -> tuple[Tensor]:
+        """Compute the logits of ``(N, 3, H, W)`` inputs."""
+        return (self.network(films),)

@@ -11,10 +11,18 @@ from torch import Tensor, nn
 
 from training.networks.anatomy import anatomy_of, head_of
 from training.networks.architectures import FINE
+from training.networks.keras_weights import read_keras_weights
 
 GROW: Final = "grow:"
 _OF_TIMM: Final = {"inceptionresnetv2": "inception_resnet_v2"}
 _OF_TORCHVISION: Final = {"inceptionv3": "inception_v3"}
+_NOT_PUBLISHED: Final = {
+    "resnet50v2": (
+        "ImageNet weights of Keras's ResNet50V2 come from a file: give the path of an .npz that Keras wrote"
+        " (docs/papers/3-resnet50v2-covidnet.md has the two lines), or take resnet50v2-timm, which loads timm's"
+    ),
+    **dict.fromkeys(("covidnet", "covidnet-paper"), "nobody published ImageNet weights of this COVID-Net"),
+}
 _LAST_NORMALISATION: Final = ("bn2", "bn3")
 
 
@@ -104,8 +112,9 @@ def initialise(network: nn.Module, architecture: str, initial_weights: str) -> N
         Its name.
     initial_weights
         ``scratch`` keeps the random start; ``imagenet`` loads torchvision's or timm's weights from their local cache or
-        hub; the path of a checkpoint of this package or of a plain ``state_dict``; or ``grow:PATH``, a checkpoint of a
-        shallower ResNet (`grow_trunk`).
+        hub; the path of a checkpoint of this package or of a plain ``state_dict``; ``grow:PATH``, a checkpoint of a
+        shallower ResNet (`grow_trunk`); or, for ResNet50V2, the path of Keras's weights as ``.npz``
+        (`training.networks.keras_weights`).
 
     Raises
     ------
@@ -120,6 +129,12 @@ def initialise(network: nn.Module, architecture: str, initial_weights: str) -> N
     path = Path(initial_weights.removeprefix(GROW))
     if not path.is_file():
         raise WeightsError(f"no weights at {path}")
+    if path.suffix == ".npz":
+        try:
+            load_trunk(network, read_keras_weights(path))
+        except KeyError as error:
+            raise WeightsError(f"{path.name}: {error.args[0]}") from error
+        return
     stored = torch.load(path, map_location="cpu", weights_only=True)
     load = grow_trunk if initial_weights.startswith(GROW) else load_trunk
     load(network, stored.get("network", stored))
@@ -127,7 +142,12 @@ def initialise(network: nn.Module, architecture: str, initial_weights: str) -> N
 
 def _imagenet(name: str) -> dict[str, Tensor]:
     """Give a library's ImageNet weights, from its cache or its hub."""
+    if name in _NOT_PUBLISHED:
+        raise WeightsError(_NOT_PUBLISHED[name])
     try:
+        if name == "resnet50v2-timm":
+            timms: nn.Module = timm.create_model("resnetv2_50", pretrained=True)
+            return from_timm(timms.state_dict())
         if name in _OF_TIMM:
             pretrained: nn.Module = timm.create_model(_OF_TIMM[name], pretrained=True)
             return dict(pretrained.state_dict())
@@ -146,3 +166,12 @@ def _modern_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
             name = name.replace(old, new) if ".denselayer" in name else name  # noqa: PLW2901  # rewritten part by part
         renamed[name] = value
     return renamed
+
+
+def from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give timm's ``resnetv2_50`` the biases that ResNet50V2 has and timm has not, at zero: the same function."""
+    named = {name: value for name, value in state.items() if not name.startswith("head.")}
+    for name in list(named):
+        if name == "stem.conv.weight" or name.endswith((".conv3.weight", ".downsample.conv.weight")):
+            named[name.replace(".weight", ".bias")] = torch.zeros(named[name].shape[0])
+    return named
