@@ -14,6 +14,7 @@ from app.inference.manifest import InputEntry, LabelEntry, Manifest, MeasuredOnE
 from training.calibrate import FEWEST_OF_A_CLASS, LabelCalibration
 from training.datasets import Film, manifest_sha256, read_manifest
 from training.export import Export, TrainedRun
+from training.networks import grid_rectangle
 from training.onnx_graph import OPSET
 from training.splits import check_groups
 
@@ -180,6 +181,7 @@ def build_manifest(
             "features": ("N", channels, height, width),
             "cam": ("N", len(labels), height, width),
         },
+        grid_px=grid_rectangle(run.network, specification.size_px),
         operating_points={label: entry.points for label, entry in calibrations.items()},
         calibration={label: entry.calibration for label, entry in calibrations.items()},
         measured_on=measured_on(calibrations),

@@ -114,6 +114,12 @@ class Placement:
         x0, y0 = left - self.left_px * per_x, top - self.top_px * per_y
         return (x0, y0, x0 + self.size_px * per_x, y0 + self.size_px * per_y)
 
+    def extent_of(self, part: Rectangle | None) -> Rectangle:
+        """Give the rectangle of the film that a part of the input, in input pixels, covers; None is all of it."""
+        if part is None:
+            return self.extent
+        return (*self.to_film(part[0], part[1]), *self.to_film(part[2], part[3]))
+
     def to_film(self, x: float, y: float) -> tuple[float, float]:
         """Map a point of the input, in input pixels, to original pixels."""
         x0, y0, x1, y1 = self.extent

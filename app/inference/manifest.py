@@ -231,10 +231,7 @@ class Manifest(_Part):
 
     def extent_of(self, placement: Placement) -> Rectangle:
         """Give the rectangle of a film, in its pixels, that the maps' grid covers."""
-        if self.grid_px is None:
-            return placement.extent
-        left, top, right, bottom = self.grid_px
-        return (*placement.to_film(left, top), *placement.to_film(right, bottom))
+        return placement.extent_of(self.grid_px)
 
     def gate_limits(self) -> GateLimits:
         """Give the domain's value."""

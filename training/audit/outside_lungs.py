@@ -58,7 +58,7 @@ def shares_outside(scan: Scan, maps: Iterable[NDArray[np.floating] | None]) -> V
     shares = np.full(len(scan.placements), np.nan)
     for k, (values, placement, lungs) in enumerate(zip(maps, scan.placements, scan.lungs, strict=True)):
         if values is not None and placement is not None and lungs is not None:
-            share = outside_lungs(values, placement.extent, lungs)
+            share = outside_lungs(values, placement.extent_of(scan.grid_px), lungs)
             shares[k] = np.nan if share is None else share
     return shares
 

@@ -12,7 +12,7 @@ from app.domain.arrays import NetworkInput
 from app.domain.errors import ImageRefusedError
 from app.domain.lung_input import to_lung_input, visible_lungs
 from app.domain.lungs import LungFields, lung_window
-from app.domain.preprocessing import InputSpecification, Placement
+from app.domain.preprocessing import InputSpecification, Placement, Rectangle
 from app.domain.radiograph import Provenance, Radiograph
 from training.audit.subject import Subject
 from training.datasets import Film, read_grey
@@ -42,6 +42,8 @@ class Scan:
         Where each film lies in its input; None where it was refused.
     lungs
         None where not both lungs were found, or nothing but the untouched film was asked for.
+    grid_px
+        The rectangle of the input, in its pixels, that the maps' grid covers; None is all of it.
     """
 
     scores: dict[Variant, Values]
@@ -49,6 +51,7 @@ class Scan:
     cam: NDArray[np.float32]
     placements: tuple[Placement | None, ...]
     lungs: tuple[LungFields | None, ...]
+    grid_px: Rectangle | None = None
 
     @property
     def refused(self) -> int:

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.calibration import Calibration
-from app.domain.preprocessing import InputSpecification
+from app.domain.preprocessing import InputSpecification, Rectangle
 from app.inference.artifact import Artifact, file_sha256, read_artifact, verify_files
 from app.inference.manifest import MANIFEST_FILE, MODEL_FILE, Manifest
 from training.calibrate import calibrated
 from training.evaluate import scored_labels
 from training.export import TrainedRun, export_network, load_run
+from training.networks import grid_rectangle
 from training.onnx_session import ExportedNetwork
 
 Values = NDArray[np.float64]
@@ -69,6 +70,8 @@ class Subject:
         By label, as released; empty for a run.
     recipe_sha256
         Of the recipe without its seed.
+    grid_px
+        The rectangle of the input that the maps' grid covers; None is all of it.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Subject:
     excluded_sources: tuple[str, ...] = ()
     deciders: Mapping[str, Decider] = field(default_factory=dict)
     recipe_sha256: str | None = None
+    grid_px: Rectangle | None = None
 
     def map_index(self, column: int) -> int:
         """Give the plane of ``cam`` that argues for the label of a score's column."""
@@ -110,6 +114,7 @@ def subject_of_artifact(artifact: Artifact, threads: int = 0) -> Subject:
         tuple(recipe.get("exclude_sources", ())),
         deciders_of(manifest),
         _recipe_sha256(recipe) if recipe else None,
+        manifest.grid_px,
     )
 
 
@@ -125,6 +130,7 @@ def subject_of_run(run: TrainedRun, name: str, model: Path, threads: int = 0) ->
         file_sha256(model),
         run.recipe.exclude_sources,
         recipe_sha256=_recipe_sha256(run.recipe.model_dump(mode="json")),
+        grid_px=grid_rectangle(run.network, run.specification.size_px),
     )
 
 

@@ -395,3 +395,16 @@ def test_an_inconsistent_input_specification_cannot_be_built(
 ) -> None:
     with pytest.raises(ValueError, match=r"input of|one value a channel"):
         InputSpecification(size_px, channels=channels, mean=mean, std=std)
+
+
+@LAW
+@given(height=st.integers(1, 4000), width=st.integers(1, 4000), size=st.integers(16, 512))
+def test_a_part_of_the_input_covers_the_same_part_of_the_extent(height: int, width: int, size: int) -> None:
+    placement = place(height, width, size)
+    x0, y0, x1, y1 = placement.extent
+
+    assert placement.extent_of(None) == placement.extent
+    assert placement.extent_of((0.0, 0.0, size, size)) == pytest.approx(placement.extent, abs=1e-6 * max(height, width))
+    middle = placement.extent_of((size / 4, size / 4, size / 2, size))
+    expected = (x0 + (x1 - x0) / 4, y0 + (y1 - y0) / 4, (x0 + x1) / 2, y1)
+    assert middle == pytest.approx(expected, abs=1e-6 * max(height, width))
