@@ -6,6 +6,7 @@ import sys
 from app.domain.errors import ScreeningError
 from training.audit.commands import add_verbs
 from training.crossval.commands import add_crossval_verbs
+from training.ensemble.commands import add_verbs as add_ensemble_verbs
 from training.film_commands import add_film_verbs
 from training.lung_commands import add_verbs as add_lung_verbs
 from training.multiclass.commands import add_verbs as add_multiclass_verbs
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_crossval_verbs(verbs)
     add_region_verbs(verbs)
     add_multiclass_verbs(verbs)
+    add_ensemble_verbs(verbs)
     return parser
 
 

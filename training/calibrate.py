@@ -262,7 +262,31 @@ def calibrate_label(films: Sequence[Film], truth: Values, scores: Values) -> Lab
         )
         return uncalibrated(reason)
     entry = choose_calibration(sample)
-    values = calibrated(entry.calibration(), scores)
+    points = operating_points(films, truth, calibrated(entry.calibration(), scores), left_out)
+    return LabelCalibration(entry, points, True, None, sample.positives, sample.negatives, sample.patients, left_out)
+
+
+def operating_points(
+    films: Sequence[Film], truth: Values, values: Values, left_out: Sequence[str]
+) -> tuple[OperatingPointEntry, ...]:
+    """Choose the thresholds of one label, and measure them.
+
+    Parameters
+    ----------
+    films
+        Validation films.
+    truth, values
+        ``(N,)`` 0, 1 or NaN; calibrated probabilities, NaN where refused.
+    left_out
+        Sources that no threshold is chosen with; adults and children are measured apart, these among the children.
+
+    Returns
+    -------
+    tuple
+        One for each of `TARGET_SENSITIVITIES`, in their order.
+    """
+    kept = np.array([film.source not in left_out for film in films])
+    groups = np.array([film.group for film in films])
     probabilities = Sample(truth[kept], values[kept], groups[kept])
     ages = {
         age: np.array([film.paediatric is is_child for film in films])
@@ -274,6 +298,4 @@ def calibrate_label(films: Sequence[Film], truth: Values, scores: Values) -> Lab
         threshold = threshold_for(probabilities, wanted)
         band = threshold_band(probabilities, wanted, threshold)
         points.append(operating_point(probabilities, threshold, f"sensitivity-{wanted:.2f}", of_age, band))
-    return LabelCalibration(
-        entry, tuple(points), True, None, sample.positives, sample.negatives, sample.patients, left_out
-    )
+    return tuple(points)
