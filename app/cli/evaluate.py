@@ -14,8 +14,9 @@ from app.cli.exit_codes import OK, SOME_FAILED
 from app.codecs.evaluation_page import evaluation_page, with_bounds
 from app.services.evaluation.answers import ask, passes, paths_of
 from app.services.evaluation.cases import ALL_PARTS, read_cases
-from app.services.evaluation.measuring import Setting, label_of, measure
+from app.services.evaluation.measuring import Setting, measure
 from app.services.evaluation.report import EvaluationReport, ExpertResult
+from app.services.evaluation.subjects import ensemble_subjects, subject_of
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def add_parser(verbs: "Verbs") -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder of {REPORT_FILE} and {PAGE_FILE}")
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
     parser.add_argument("--limit", type=_count, metavar="N", help="no more than N films, spread over the manifest")
+    parser.add_argument("--ensemble", action="store_true", help="measure the ensemble's evaluated labels too")
     parser.add_argument("--workers", type=_count, metavar="N", help="films at once (DISCERN_QUEUE__WORKERS)")
     parser.set_defaults(run=run)
 
@@ -59,11 +61,15 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         parsed.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is no reason to lose the work
     with open_services(settings) as services:
         catalogue = services.catalogue
-        manifests = {name: catalogue.expert(name).manifest for pair in passes(catalogue) for name in pair}
-        labels = tuple(dict.fromkeys(map(label_of, manifests.values())))
+        subjects = {name: subject_of(catalogue.expert(name).manifest) for pair in passes(catalogue) for name in pair}
+        ensemble = ensemble_subjects(catalogue) if parsed.ensemble else {}
+        subjects |= {subject.name: subject for subject in ensemble.values()}
+        labels = tuple(dict.fromkeys(subject.label for subject in subjects.values()))
         cases = read_cases(parsed.manifest, labels, parsed.part, parsed.limit)
         with tqdm(total=len(cases) * len(passes(catalogue)), unit="film", disable=None) as progress:
-            answers = ask(services.screening, catalogue, cases, settings.workers, progress.update)
+            answers = ask(
+                services.screening, catalogue, cases, settings.workers, progress.update, ensemble=list(ensemble)
+            )
     setting = Setting(
         manifest=parsed.manifest.name,
         manifest_sha256=hashlib.sha256(parsed.manifest.read_bytes()).hexdigest(),
@@ -71,7 +77,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         workers=settings.workers,
         created=datetime.now(UTC).replace(microsecond=0),
     )
-    report = measure(cases, paths_of(cases, parsed.manifest), answers, labels, manifests, setting)
+    report = measure(cases, paths_of(cases, parsed.manifest), answers, labels, subjects, setting)
     if parsed.out:
         (parsed.out / REPORT_FILE).write_text(_json(report), encoding="utf-8")
         (parsed.out / PAGE_FILE).write_text(evaluation_page(report), encoding="utf-8")

@@ -693,6 +693,59 @@ def test_labels_stand_in_a_tree_by_parent_and_unevaluated_ones_say_so(opened: Pa
             expect(item).to_contain_text("not evaluated")
 
 
+def test_a_finding_shows_what_its_mean_logit_is_made_of(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(600, 800)))
+    opaque(opened)
+    sent: list[str] = []
+    opened.on("request", lambda request: sent.append(request.url) if "/v1/screenings" in request.url else None)
+
+    with opened.expect_response(_is_screening) as waiting:
+        opened.click('[data-map="viral"]')
+    label = next(one for one in waiting.value.json()["ensemble"]["labels"] if one["name"] == "viral")
+    panel = opened.locator("#label-map .panel")
+    expect(panel).to_be_visible()
+    settle(opened)
+
+    found = drawn_values(opened, 3)
+    values, image = np.asarray(label["map"]["values"]), {"width": 600, "height": 800}
+    rendered = on_film(np.maximum(values, 0) / values.max(), label["map"]["extent"], image, *found.shape[::-1])
+    assert np.abs(found - rendered).max() < 2.5 / 255
+    expect(panel).to_contain_text("mean logit of viral is made of")
+    assert np.isclose(values.mean() + label["map"]["bias"], label["map"]["mean_logit"], atol=1e-4)
+    for part in (label["map"]["mean_logit"], label["map"]["mean_logit"] - label["map"]["bias"], label["map"]["bias"]):
+        expect(panel).to_contain_text(f"{part:.2f}".replace("-", "\u2212"))
+    expect(opened.locator('[data-map="viral"]')).to_have_attribute("aria-pressed", "true")
+
+    opened.click('[data-map="covid19"]')
+    expect(panel).to_contain_text("COVID-19")
+    opened.click('[data-map="covid19"]')
+    expect(panel).to_be_hidden()
+    assert len(sent) == 1
+    assert "include=ensemble_maps" in sent[0]
+
+
+def test_maps_of_findings_go_with_their_film(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(600, 800)))
+    opened.click('[data-map="viral"]')
+    expect(opened.locator("#label-map .panel")).to_be_visible()
+
+    screened(opened, lambda: choose(opened, film_png(900, 500)))
+
+    expect(opened.locator("#label-map")).to_be_hidden()
+    expect(opened.locator('[data-map="viral"]')).to_have_attribute("aria-pressed", "false")
+
+
+def test_maps_of_findings_that_cannot_be_had_are_told_and_may_be_tried_again(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(600, 800)))
+    opened.route("**/v1/screenings*", lambda route: route.fulfill(status=503, body="{}"), times=1)
+
+    opened.click('[data-map="viral"]')
+    expect(opened.locator("#label-map")).to_contain_text("could not be had")
+    opened.click('[data-map="viral"]')
+
+    expect(opened.locator("#label-map .panel")).to_be_visible()
+
+
 def test_outside_the_intended_use_the_page_says_why(opened: Page) -> None:
     def altered(route: Route) -> None:
         response = route.fetch()

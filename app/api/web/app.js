@@ -4,6 +4,7 @@ import { COLOUR_MAPS, colourTable } from "./colormaps.js";
 import { parseAlpha } from "./divergence.js";
 import { byId, h, percent } from "./dom.js";
 import { filmBitmap, watchIntake } from "./intake.js";
+import { LabelMap } from "./label-map.js";
 import { Panel } from "./panel.js";
 import { parsePretest } from "./pretest.js";
 import { loadPreferences, savePreferences } from "./preferences.js";
@@ -11,7 +12,7 @@ import { tripleReadings } from "./readings.js";
 import { expertCard, factRows, failure, findings, noteItems, objections } from "./report.js";
 import { gridOnFilm, regionsAboveHalf } from "./resampling.js";
 import { saveBlob, savePlate, saveSheet } from "./saving.js";
-import { Problem, describeExample, expertNames, fetchExample, screen } from "./service.js";
+import { Problem, describeExample, ensembleWithMaps, expertNames, fetchExample, screen } from "./service.js";
 import { className } from "./words.js";
 
 const NOTICE = byId("notice").textContent;
@@ -29,6 +30,13 @@ const panels = [0, 1, 2].map(() => new Panel({
   onHide: () => { byId("heat").click(); },
   onEnlarge: enlarge,
 }));
+
+const labelMap = new LabelMap(byId("label-map"), {
+  ask: (signal) => ensembleWithMaps(shown.file, { force: shown.forced }, signal),
+  look: currentLook,
+  tell,
+  onHide: () => { byId("heat").click(); },
+});
 
 function tell(text) {
   byId("status").textContent = text;
@@ -117,6 +125,7 @@ function draw() {
   shown.readings = tripleReadings(shown.response, shown.interest, shown.overlap, look.alpha);
   shown.boxes = [[], [], regionsOf(shown.readings[2])];
   panels.forEach((panel, i) => panel.show(shown.film, shown.response.image, shown.readings[i], currentLook(), shown.boxes[i]));
+  labelMap.draw();
   drawNotes();
 }
 
@@ -155,7 +164,8 @@ function showResult() {
       reason ? `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.?$/, ".")}` : "The divergence is meant for films that both experts find positive.") : null,
   ].filter(Boolean));
   byId("experts").replaceChildren(...[shown.interest, shown.overlap].map((name) => expertCard(name, response.experts[name])));
-  byId("findings").replaceChildren(...findings(response.ensemble));
+  byId("findings").replaceChildren(...findings(response.ensemble, (name) => labelMap.toggle(name)));
+  labelMap.forget(shown.film, response.image);
   byId("facts").replaceChildren(...factRows(response, shown.source));
   byId("intake").classList.add("compact");
   byId("credit").textContent = shown.source ?? "";

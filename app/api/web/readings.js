@@ -47,6 +47,35 @@ function outside(share) {
   return Number.isFinite(share) ? [["outside the lungs", `${figure(100 * share, 0)} %`]] : [];
 }
 
+/** A finding of the ensemble: which places its members' mean logit comes from. The map's mean plus the bias is that logit. */
+export function labelReading(label) {
+  const { values, extent, flags = [], mean_logit: logit, bias } = label.map;
+  const top = maximum(values);
+  const weak = top > 0 && flags.includes("negligible_evidence");
+  const name = inSentence(label.name);
+  const networks = Object.keys(label.members ?? {}).length;
+  return {
+    kind: "label",
+    key: `label-${label.name}`,
+    title: className(label.name),
+    badge: { probability: label.probability, decision: label.evaluated === false ? "not evaluated" : label.decision },
+    subtitle: `What the ensemble’s mean logit of ${name} is made of: ${networks > 1 ? `the mean of ${networks} networks’ maps` : "the network’s map"}, which with the bias adds up to it`,
+    grid: values,
+    display: camDisplay(values),
+    extent,
+    flags,
+    legend: top > 0
+      ? { high: `strongest evidence for ${name}`, low: "none, or against", highValue: figure(top), lowValue: "≤ 0" }
+      : { high: `no evidence for ${name}`, low: "", highValue: "", lowValue: "" },
+    empty: emptyMap(top, weak, name),
+    figures: [
+      ["mean logit", `${figure(logit)} = map ${figure(logit - bias)} + bias ${figure(bias)}`],
+      ...outside(label.map.outside_lungs),
+    ],
+    sayCell: (row, column) => `${figure(values[row][column])} logits here`,
+  };
+}
+
 /** Words at the two ends of the divergence's colour bar: what the colours mean depends on where ln K = 0 lies. */
 export function divergenceLegend(interest, overlap, logKMin, logKMax) {
   const [a, b] = [inSentence(interest), inSentence(overlap)];

@@ -39,11 +39,11 @@ export function expertCard(name, expert) {
   );
 }
 
-function labelRow(label, depth) {
+function labelRow(label, depth, onMap) {
   const unevaluated = label.evaluated === false;
   const members = Object.entries(label.members ?? {});
   const row = h("div", { class: unevaluated ? "label unevaluated" : "label", "data-label": label.name },
-    h("span", { class: "name" }, className(label.name)),
+    h("span", { class: "name" }, h("button", { type: "button", "data-map": label.name, "aria-pressed": "false", title: "Show what its logit is made of", onclick: () => onMap(label.name) }, className(label.name))),
     probabilityBar(label.probability, unevaluated ? NaN : label.threshold),
     h("span", { class: "value" }, percent(label.probability),
       members.length > 1 && Number.isFinite(label.spread) ? h("small", {}, `spread ${figure(100 * label.spread, 0)}`) : null),
@@ -53,7 +53,7 @@ function labelRow(label, depth) {
 }
 
 /** The labels as nested lists, by their `parent`; a label whose parent is not in the list stands at the top. */
-export function labelTree(labels) {
+export function labelTree(labels, onMap) {
   const names = new Set(labels.map((label) => label.name));
   const branch = (parent, depth, path) => {
     const children = labels.filter((label) => (parent === null
@@ -61,21 +61,22 @@ export function labelTree(labels) {
       : label.parent === parent));
     if (children.length === 0) return null;
     return h("ul", depth === 0 ? { class: "tree" } : {}, children.map((label) => h("li", {},
-      labelRow(label, depth), path.includes(label.name) ? null : branch(label.name, depth + 1, [...path, label.name]))));
+      labelRow(label, depth, onMap), path.includes(label.name) ? null : branch(label.name, depth + 1, [...path, label.name]))));
   };
   return branch(null, 0, []);
 }
 
-export function findings(ensemble) {
+export function findings(ensemble, onMap) {
   if (!ensemble?.labels?.length) return [h("p", { class: "hint" }, "No multi-label network is loaded.")];
   const members = [...new Set(ensemble.labels.flatMap((label) => Object.keys(label.members ?? {})))];
   const greyed = ensemble.labels.some((label) => label.evaluated === false);
   return [
-    labelTree(ensemble.labels),
+    labelTree(ensemble.labels, onMap),
     h("p", { class: "hint" },
       members.length > 1
         ? `Mean of ${members.length} networks (${members.join(", ")}); spread in percentage points between them.`
         : `One network${members.length ? ` (${members[0]})` : ""}; no spread between networks yet.`,
+      " Choose a finding to see which places of the film its logit comes from.",
       greyed ? " Grey: shown, not evaluated (too few films to test them)." : ""),
   ];
 }

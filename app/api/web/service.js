@@ -54,7 +54,20 @@ export async function screen(file, options, cancelled) {
     if (options[name] !== null && options[name] !== undefined) query.set(name, String(options[name]));
   }
   if (options.pretest !== null && options.pretest !== undefined) query.set("pretest_probability", String(options.pretest));
-  if (options.force) query.set("force", "true");
+  return post(file, query, options.force, cancelled);
+}
+
+/** The ensemble's findings of the same film, each with its map. */
+export async function ensembleWithMaps(file, { force }, cancelled) {
+  const answer = await post(file, new URLSearchParams({ include: "ensemble_maps" }), force, cancelled);
+  if (!answer.ensemble?.labels?.every((label) => label.map)) {
+    throw new Problem({ code: "unexpected_answer", detail: "a finding has no map" });
+  }
+  return answer.ensemble;
+}
+
+async function post(file, query, force, cancelled) {
+  if (force) query.set("force", "true");
   const body = new FormData();
   body.append("image", file, "film");
   const response = await request(`v1/screenings?${query}`, { method: "POST", body }, cancelled);

@@ -55,6 +55,7 @@ const FLAGS = {
   gate_lateral_view: ["warning", "The input check takes this for a lateral view; the networks have learnt frontal films only."],
   gate_low_contrast: ["warning", "Almost all of the image has one of two grey levels, as a blank, burnt or printed page has."],
   child_above_parent: ["note", "A finding scored higher than the group it belongs to; it was lowered to the group's probability."],
+  ensemble_not_fitted: ["caution", "The mean of the networks was not calibrated and its thresholds are those of the first network: nothing was measured of the mean."],
   forced: ["warning", "Answered on request, whatever the input check says. Where it would have refused the image, the numbers may mean nothing."],
   not_a_chest_radiograph: ["warning", "The input check does not recognise this image as a frontal chest film."],
   lateral_view: ["warning", "The input check takes this for a lateral view; the networks have learnt frontal films only."],

@@ -15,7 +15,7 @@ from app.domain.operating_point import Decision
 from app.inference.catalogue import Catalogue
 from app.services.batch import BatchItem, screen_files
 from app.services.evaluation.cases import Case
-from app.services.options import ScreeningOptions
+from app.services.options import Part, ScreeningOptions
 from app.services.screening import Screening, ScreeningService
 
 Values: TypeAlias = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Unanswered:
 
 @dataclass(slots=True)
 class ExpertAnswers:
-    """One expert's answers.
+    """The answers of one expert, or of one label of the ensemble.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Answers:
     Attributes
     ----------
     experts
-        By name.
+        By name; a label of the ensemble is ``ensemble:LABEL``.
     unanswered
         By the film's place among the cases.
     flags
@@ -79,6 +79,11 @@ class Answers:
     film_ms: dict[int, float] = field(default_factory=dict)
     stages_ms: dict[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
+
+
+def ensemble_name(label: str) -> str:
+    """Name a label of the ensemble among the answers."""
+    return f"ensemble:{label}"
 
 
 def passes(catalogue: Catalogue) -> list[tuple[str, str]]:
@@ -102,8 +107,10 @@ def ask(
     at_once: int,
     advance: Callable[[int], object],
     clock: Callable[[], float] = time.perf_counter,
+    *,
+    ensemble: Sequence[str] = (),
 ) -> Answers:
-    """Screen every case with every expert.
+    """Screen every case with every expert, and on request with the ensemble.
 
     Parameters
     ----------
@@ -117,6 +124,8 @@ def ask(
         Called with 1 after every film of every pass.
     clock
         Seconds.
+    ensemble
+        Labels of the ensemble whose answers are kept; none asks it nothing.
 
     Returns
     -------
@@ -129,12 +138,13 @@ def ask(
     answers = Answers(
         {
             name: ExpertAnswers(np.full(count, np.nan), [None] * count, np.full(count, np.nan))
-            for name in dict.fromkeys(name for pair in pairs for name in pair)
+            for name in dict.fromkeys([*(name for pair in pairs for name in pair), *map(ensemble_name, ensemble)])
         }
     )
     started = clock()
-    for interest, overlap in pairs:
-        options = ScreeningOptions(interest=interest, overlap=overlap, include=frozenset({"maps"}))
+    for number, (interest, overlap) in enumerate(pairs):
+        parts: frozenset[Part] = frozenset({"maps", "ensemble"} if ensemble and number == 0 else {"maps"})
+        options = ScreeningOptions(interest=interest, overlap=overlap, include=parts)
         for item in screen_files(service, [case.path for case in cases], options, at_once):
             _note(answers, place[item.path], item)
             advance(1)
@@ -161,6 +171,10 @@ def _note_answer(answers: Answers, index: int, screening: Screening) -> None:
         if finding.outside_lungs is not None:
             noted.outside_lungs[index] = finding.outside_lungs
         noted.map_flags.update(set(finding.flags))
+    for label in result.ensemble.labels if result.ensemble is not None else ():
+        if (kept := answers.experts.get(ensemble_name(label.name))) is not None:
+            kept.probabilities[index] = label.probability
+            kept.decisions[index] = label.decision
     if result.flags:
         answers.flags[index] = tuple(dict.fromkeys((*answers.flags.get(index, ()), *map(str, result.flags))))
     answers.film_ms[index] = answers.film_ms.get(index, 0.0) + sum(result.timings_ms.values())

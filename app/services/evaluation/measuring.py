@@ -14,7 +14,6 @@ from app.domain.discrimination import Estimate, roc_curve
 from app.domain.operating_point import Decision
 from app.domain.patient_bootstrap import Sample, wilson_interval
 from app.domain.subgroups import AGES, POOLED, subgroups
-from app.inference.manifest import Manifest
 from app.services.evaluation.answers import Answers, ExpertAnswers, Kind, Unanswered, Values
 from app.services.evaluation.cases import Case
 from app.services.evaluation.report import (
@@ -31,6 +30,7 @@ from app.services.evaluation.report import (
     Timing,
     UnansweredFilm,
 )
+from app.services.evaluation.subjects import Subject
 
 _CURVE_POINTS: Final = 400
 _MISSED: Final = -1.0
@@ -49,20 +49,15 @@ class Setting:
     created: datetime
 
 
-def label_of(manifest: Manifest) -> str:
-    """Name the label column that an expert is measured against: its positive class."""
-    return manifest.labels[1].name
-
-
 def measure(
     cases: Sequence[Case],
     names: Sequence[str],
     answers: Answers,
     labels: Sequence[str],
-    manifests: Mapping[str, Manifest],
+    subjects: Mapping[str, Subject],
     setting: Setting,
 ) -> EvaluationReport:
-    """Measure every expert in every subgroup.
+    """Measure every subject in every subgroup.
 
     Parameters
     ----------
@@ -72,8 +67,8 @@ def measure(
         What the serving path said of them.
     labels
         Label columns, in the order of each case's labels.
-    manifests
-        Of the experts, by name.
+    subjects
+        Whose answers these are, by name.
     setting
         What was evaluated.
 
@@ -86,10 +81,10 @@ def measure(
     groups = np.array([case.group for case in cases], np.str_)
     experts = []
     for name, found in answers.experts.items():
-        manifest = manifests[name]
-        column = labels.index(label_of(manifest))
+        subject = subjects[name]
+        column = labels.index(subject.label)
         truth = np.array([case.labels[column] for case in cases], np.float64)
-        experts.append(_expert(manifest, truth, found, groups, cut))
+        experts.append(_expert(subject, truth, found, groups, cut))
     return EvaluationReport(
         created=setting.created,
         manifest=setting.manifest,
@@ -112,7 +107,7 @@ def measure(
 
 
 def _expert(
-    manifest: Manifest,
+    subject: Subject,
     truth: Values,
     found: ExpertAnswers,
     groups: NDArray[np.str_],
@@ -130,7 +125,7 @@ def _expert(
         sample = Sample(truth[where], found.probabilities[where], groups[where])
         with_misses = np.where(np.isnan(found.probabilities), _MISSED, found.probabilities)[where]
         results[name] = _subgroup(
-            sample, Sample(truth[where], with_misses, groups[where]), manifest, truth[where], decisions[where]
+            sample, Sample(truth[where], with_misses, groups[where]), subject, truth[where], decisions[where]
         )
         if name in drawn and sample.positives and sample.negatives:
             thin = roc_curve(sample.truth.astype(np.float64), sample.scores).thinned(_CURVE_POINTS)
@@ -141,11 +136,11 @@ def _expert(
         if name in drawn and (points := _reliability(sample)):
             curves[name] = points
     return ExpertResult(
-        name=manifest.name,
-        version=manifest.version,
-        model_sha256=manifest.model_sha256,
-        title=manifest.title,
-        label=label_of(manifest),
+        name=subject.name,
+        version=subject.version,
+        model_sha256=subject.model_sha256,
+        title=subject.title,
+        label=subject.label,
         subgroups=results,
         roc=roc,
         reliability=curves,
@@ -160,7 +155,7 @@ def _expert(
 
 
 def _subgroup(
-    sample: Sample, with_misses: Sample, manifest: Manifest, truth: Values, decisions: NDArray[np.str_]
+    sample: Sample, with_misses: Sample, subject: Subject, truth: Values, decisions: NDArray[np.str_]
 ) -> SubgroupResult:
     return SubgroupResult(
         films=sample.films,
@@ -176,7 +171,7 @@ def _subgroup(
                 specificity=_measured(sample.specificity(point.threshold)),
                 sensitivity_with_misses=_measured(with_misses.sensitivity(point.threshold)),
             )
-            for point in manifest.operating_points[label_of(manifest)]
+            for point in subject.points
         ),
         calibration_error=calibration_error(sample.truth, sample.scores),
         brier=brier_score(sample.truth, sample.scores),

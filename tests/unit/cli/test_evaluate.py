@@ -55,6 +55,24 @@ def test_tables_are_printed_and_the_report_is_written(manifest: Path, tmp_path: 
     assert "<svg" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_labels_of_the_ensemble_are_measured_on_request(manifest: Path, release: Path, capsys: Captured) -> None:
+    code = main(["evaluate", str(manifest), "--json", "--ensemble"])
+
+    report = read_report(capsys.readouterr().out)
+    main(["screen", str(manifest.parent / "3.png"), "--json"])
+    label = json.loads(capsys.readouterr().out)["ensemble"]["labels"][0]
+    member = json.loads((release / "ensemble-toy" / "1.0.0" / "manifest.json").read_text(encoding="utf-8"))
+    names = [each["name"] for each in member["labels"] if each["evaluated"]]
+    assert code == OK
+    assert [each.name for each in report.experts[2:]] == [f"ensemble:{name}" for name in names]
+    pneumonia = next(each for each in report.experts if each.name == "ensemble:pneumonia")
+    assert pneumonia.version == "ensemble-toy 1.0.0"
+    assert (pneumonia.subgroups["pooled"].films, pneumonia.subgroups["pooled"].positives) == (FILMS, FILMS // 2)
+    assert pneumonia.subgroups["pooled"].points[0].threshold == label["threshold"]
+    viral = next(each for each in report.experts if each.name == "ensemble:viral")
+    assert viral.subgroups == {}
+
+
 def test_json_is_the_report_and_nothing_else(manifest: Path, tmp_path: Path, capsys: Captured) -> None:
     before = set(tmp_path.iterdir())
 

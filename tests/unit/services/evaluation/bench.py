@@ -15,8 +15,9 @@ from app.inference.manifest import Manifest
 from app.inference.scheduling import WorkQueue
 from app.services.evaluation.answers import Answers, ask, paths_of
 from app.services.evaluation.cases import Case, read_cases
-from app.services.evaluation.measuring import Setting, label_of, measure
+from app.services.evaluation.measuring import Setting, measure
 from app.services.evaluation.report import EvaluationReport
+from app.services.evaluation.subjects import Subject, label_of, subject_of
 from app.services.screening import ScreeningService
 from tests.fakes import PATIENCE_S, FakeEncoder, FakeNetwork, manifest
 from tests.phantoms import radiograph
@@ -54,6 +55,11 @@ class Bench:
         return {name: self.catalogue.expert(name).manifest for name in EXPERTS}
 
     @property
+    def subjects(self) -> Mapping[str, Subject]:
+        """The experts, as they are measured."""
+        return {name: subject_of(each) for name, each in self.manifests.items()}
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Label columns."""
         return tuple(label_of(each) for each in self.manifests.values())
@@ -70,7 +76,7 @@ class Bench:
     def measured(self, path: Path, cases: list[Case], answers: Answers) -> EvaluationReport:
         """Measure what was answered."""
         setting = Setting(path.name, "0" * 64, "all", 2, datetime(2026, 1, 1, tzinfo=UTC))
-        return measure(cases, paths_of(cases, path), answers, self.labels, self.manifests, setting)
+        return measure(cases, paths_of(cases, path), answers, self.labels, self.subjects, setting)
 
     @staticmethod
     def probability(level: int) -> float:
