@@ -39,6 +39,7 @@ def markdown_of(result: CrossValidation) -> str:
         head,
         "## Micro metrics over the folds, mean ± standard deviation\n\n" + over_folds(result.models),
         "## All films together, with 95 % intervals over patients\n\n" + pooled(result.models),
+        "## Labels: F1 of all films, with intervals\n\n" + side_by_side(result.models),
         *(f"## Labels: {title_of(model)}\n\n" + by_label(model) for model in result.models),
         "## Sources and ages: micro F1, macro F1, and F1 of COVID-19, with intervals\n\n" + by_subgroup(result.models),
         "## Folds\n\n" + fold_table(result),
@@ -71,6 +72,17 @@ def pooled(models: Sequence[ModelResult]) -> str:
         (f"{kind} {name}", *(with_bounds(getattr(model.pooled, kind)[name]) for model in models))
         for kind, name in (*names, ("macro", AUROC))
     ]
+    return table(head, rows)
+
+
+def side_by_side(models: Sequence[ModelResult]) -> str:
+    """Write one row a label, one column a network."""
+    head = ("Label", "Films", "Positives", *(title_of(model) for model in models))
+    rows = []
+    for label in ENSEMBLE_LABELS:
+        found = [model.pooled.labels[label] for model in models]
+        f1 = [with_bounds(result.metrics["f1"]) for result in found]
+        rows.append((DISPLAY_NAMES[label], found[0].films, found[0].positives, *f1))
     return table(head, rows)
 
 

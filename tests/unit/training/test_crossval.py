@@ -95,6 +95,15 @@ def test_the_table_has_a_row_a_network_their_mean_and_the_source_alone_beside_th
     ]
 
 
+def test_the_labels_of_all_networks_stand_side_by_side_and_an_empty_one_is_no_zero(out: Path) -> None:
+    text = (out / "crossval.md").read_text(encoding="utf-8")
+    table = text.split("## Labels: F1 of all films")[1].split("##")[0]
+
+    mers = next(line for line in table.splitlines() if line.startswith("| MERS"))
+    assert mers.split(" | ")[2:] == ["0", "n/a", "n/a", "n/a", "n/a |"]
+    assert all(f"| {name} " in table for name in ("ResNet18", "Ensemble of 2", "Source alone"))
+
+
 def test_only_finished_folds_are_reported_and_every_film_of_theirs_once(out: Path) -> None:
     result = _result(out)
 
