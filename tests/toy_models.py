@@ -227,7 +227,12 @@ def change_manifest(directory: Path, **changes: object) -> None:
 
 
 def write_catalogue(
-    models_dir: Path, interest: str, overlap: str, members: Sequence[str] = (), lungs: str | None = None
+    models_dir: Path,
+    interest: str,
+    overlap: str,
+    members: Sequence[str] = (),
+    lungs: str | None = None,
+    multiclass: Sequence[str] = (),
 ) -> None:
     """Write ``catalogue.json``."""
     content: dict[str, object] = {
@@ -237,7 +242,47 @@ def write_catalogue(
     }
     if lungs is not None:
         content["lungs"] = lungs
+    if multiclass:
+        content["multiclass"] = list(multiclass)
     (models_dir / "catalogue.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_classes(
+    models_dir: Path, name: str, labels: Sequence[str] = ("covid19", "normal", "pneumonia"), *, maps: bool = True,
+    slope: float = 1.0,
+) -> Path:  # fmt: skip
+    """Write a network of exclusive classes, with class activation maps or without, and return its directory."""
+    explanation: dict[str, object] = {"kind": "cam"}
+    if not maps:
+        explanation = {"kind": "none", "reason": "no_global_average_pooling", "detail": "A toy without maps"}
+    calibration = {label: {"method": "temperature", "slope": slope} for label in labels}
+    directory = write_model(
+        models_dir, name, kind="multiclass", labels=labels, seed=5, explanation=explanation, calibration=calibration,
+        operating_points={},
+    )  # fmt: skip
+    if not maps:
+        _drop_maps(directory)
+    return directory
+
+
+def _drop_maps(directory: Path) -> None:
+    """Leave nothing but the logits in a model, its golden answers and its manifest."""
+    model = onnx.load(directory / "model.onnx")
+    kept = [output for output in model.graph.output if output.name == "logits"]
+    nodes = [node for node in model.graph.node if node.op_type != "Einsum"]
+    del model.graph.output[:], model.graph.node[:]
+    model.graph.output.extend(kept)
+    model.graph.node.extend(nodes)
+    onnx.save(model, directory / "model.onnx")
+    with np.load(directory / "golden.npz") as golden:
+        stored = {name: golden[name] for name in ("films", "logits")}
+    np.savez_compressed(directory / "golden.npz", films=stored["films"], logits=stored["logits"])
+    _write_words(directory)
+    change_manifest(
+        directory,
+        outputs={"logits": ["N", stored["logits"].shape[1]]},
+        files={file: sha256(directory / file) for file in FILES},
+    )
 
 
 def write_ensemble(models_dir: Path, members: Sequence[Path], **changes: object) -> dict[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from app.api.ensemble_payload import ensemble_payload
+from app.api.multiclass_payload import multiclass_list_payload
 from app.api.parts import Json, picture_payload, signed_map_payload
 from app.domain.arrays import ActivationMap
 from app.domain.directed_divergence import DirectedDivergence
@@ -54,6 +55,9 @@ def screening_payload(identifier: str, created: datetime, screening: Screening) 
         "ensemble": None
         if result.ensemble is None
         else ensemble_payload(result.ensemble, pictures.labels if pictures else {}),
+        "multiclass": multiclass_list_payload(
+            result.multiclass, pictures.multiclass if pictures else {}, with_maps=with_maps
+        ),
         "film": picture_payload(pictures.film) if pictures and pictures.film else None,
         "flags": list(result.flags),
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.multiclass import ExplanationKind, NoExplanation
 from app.domain.operating_point import MeasuredOn, NoPostTest
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -185,6 +186,38 @@ class EnsembleDocument(_Document):
     flags: list[str]
 
 
+class ClassDocument(_Document):
+    """One of several classes that exclude each other; the probabilities of a network's classes sum to one."""
+
+    name: str
+    probability: Unit
+
+
+class ExplanationDocument(_Document):
+    """Whether a network has class activation maps; ``none`` has a reason, as a code and in words."""
+
+    kind: ExplanationKind
+    reason: NoExplanation | None
+    detail: str | None
+
+
+class ClassesDocument(_Document):
+    """One network of exclusive classes; ``map`` and ``overlay`` are of the predicted class.
+
+    Its probabilities are shares among its own classes, not calibrated against anything else: they are never compared
+    with an expert's or the ensemble's, whose questions are others.
+    """
+
+    name: str
+    title: str
+    classes: Annotated[list[ClassDocument], Field(min_length=2)]
+    predicted: str
+    flags: list[str]
+    explanation: ExplanationDocument
+    map: MapDocument | None
+    overlay: PictureDocument | None
+
+
 class ScreeningDocument(_Document):
     """The answer to one film."""
 
@@ -197,6 +230,7 @@ class ScreeningDocument(_Document):
     experts: dict[str, ExpertDocument]
     divergence: DivergenceDocument | None
     ensemble: EnsembleDocument | None
+    multiclass: list[ClassesDocument] | None
     film: PictureDocument | None
     flags: list[str]
     timings_ms: dict[str, float]
@@ -243,7 +277,7 @@ class FittedEnsembleDocument(_Document):
 
 
 class ModelsDocument(_Document):
-    """All loaded models, the shipped pairs (the first is the default) and the ensemble's members.
+    """All loaded models, the shipped pairs (the first is the default), the members, and the multi-class networks.
 
     ``fitted`` is null where the members' mean was not calibrated: the first member's thresholds are used then.
     """
@@ -251,6 +285,7 @@ class ModelsDocument(_Document):
     models: list[LoadedModelDocument]
     pairs: list[PairDocument]
     ensemble: list[str]
+    multiclass: list[str]
     fitted: FittedEnsembleDocument | None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from app.domain.arrays import ActivationMap, FloatMap
 from app.domain.directed_divergence import DirectedDivergence
 from app.domain.ensemble import EnsembleResult
+from app.domain.multiclass import ClassesFinding
 from app.domain.operating_point import Decision, OperatingPoint, PostTest
 from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
@@ -123,6 +124,8 @@ class ScreeningResult:
         About the film and the request: what the input gate noticed (`GateFlag`), ``forced``, reading flags.
     timings_ms
         Processor-independent names of the stages to wall milliseconds.
+    multiclass
+        Of every network of exclusive classes; None where none is shipped or none was asked for.
     """
 
     film: Radiograph
@@ -132,6 +135,7 @@ class ScreeningResult:
     ensemble: EnsembleResult | None
     flags: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    multiclass: tuple[ClassesFinding, ...] | None = None
 
 
 def intended_use(interest: ExpertFinding, overlap: ExpertFinding) -> tuple[bool, str | None]:

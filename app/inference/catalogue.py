@@ -41,6 +41,7 @@ class CatalogueFile(BaseModel):
     """``models/catalogue.json``: pairs, the ensemble and the lungs network are data beside the models.
 
     The first pair is the default. Without ``lungs`` there is no input gate, and no map knows where the lungs are.
+    ``multiclass`` names the networks of exclusive classes that answer too; others of that kind are not loaded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -49,6 +50,7 @@ class CatalogueFile(BaseModel):
     pairs: tuple[Pair, ...] = Field(min_length=1)
     ensemble: EnsembleEntry = EnsembleEntry()
     lungs: str | None = None
+    multiclass: tuple[str, ...] = ()
 
 
 class Catalogue:
@@ -78,6 +80,9 @@ class Catalogue:
         for name in content.ensemble.members:
             if name not in networks or networks[name].manifest.kind != "multilabel":
                 raise ArtifactError(f"{CATALOGUE_FILE}: the ensemble's member {name!r} is not a multi-label model here")
+        for name in content.multiclass:
+            if name not in networks or networks[name].manifest.kind != "multiclass":
+                raise ArtifactError(f"{CATALOGUE_FILE}: {name!r} is no network of exclusive classes here")
         if fitted is not None:
             fitted.check_members({name: member.manifest for name, member in self.members.items()})
 
@@ -111,6 +116,11 @@ class Catalogue:
     def members(self) -> Mapping[str, Network]:
         """The ensemble's members by name."""
         return {name: self._networks[name] for name in self._content.ensemble.members}
+
+    @property
+    def multiclass(self) -> Mapping[str, Network]:
+        """The networks of exclusive classes by name."""
+        return {name: self._networks[name] for name in self._content.multiclass}
 
     @property
     def fitted(self) -> FittedEnsemble | None:
@@ -196,8 +206,11 @@ def load_catalogue(models_dir: Path, device: Device, *, batch: bool = False) -> 
     found = newest(find_artifacts(models_dir))
     if content.lungs is not None and (content.lungs not in found or found[content.lungs].manifest.kind != "lungs"):
         raise ArtifactError(f"{CATALOGUE_FILE}: {content.lungs!r} is no lungs network here")
+    wanted = {content.lungs, *content.multiclass}
     artifacts = {
-        name: artifact for name, artifact in found.items() if artifact.manifest.kind != "lungs" or name == content.lungs
+        name: artifact
+        for name, artifact in found.items()
+        if artifact.manifest.kind not in ("lungs", "multiclass") or name in wanted
     }
     networks: dict[str, Network] = {}
     lungs: LungsNetwork | None = None

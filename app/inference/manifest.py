@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.domain.calibration import Calibration
 from app.domain.input_gate import FACTS, GateLimits
 from app.domain.lungs import SIDES
+from app.domain.multiclass import Explanation, ExplanationKind, NoExplanation
 from app.domain.operating_point import OperatingPoint, Rates
 from app.domain.preprocessing import Crop, InputSpecification, IntensityRule, Placement, Rectangle
 from app.domain.resampling import Kernel
@@ -17,6 +18,7 @@ MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE, CARD_FILE = "model.onnx", "manifest.json
 REPORT_FILE = "report.json"
 EXPLAINED_OUTPUTS: Final = ("logits", "cam", "features")
 LUNG_OUTPUTS: Final = ("logits", "lungs")
+ANSWER_OUTPUTS: Final = ("logits",)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -134,6 +136,23 @@ class MeasuredOnEntry(_Part):
     age_groups: tuple[Literal["adult", "paediatric"], ...] = Field(min_length=1)
 
 
+class ExplanationEntry(_Part):
+    """How a network of exclusive classes explains itself; ``none`` names its reason, and says it in words."""
+
+    kind: ExplanationKind
+    reason: NoExplanation | None = None
+    detail: str | None = None
+
+    @model_validator(mode="after")
+    def _is_an_explanation(self) -> Self:
+        self.explanation()
+        return self
+
+    def explanation(self) -> Explanation:
+        """Give the domain's value."""
+        return Explanation(self.kind, self.reason, self.detail)
+
+
 class Manifest(_Part):
     """The whole manifest; unknown fields are an error.
 
@@ -142,12 +161,15 @@ class Manifest(_Part):
     `app.domain.input_gate.FACTS` in their order, each with the operating point from which on it counts; ``gate`` holds
     the fields of `app.domain.input_gate.GateLimits` that are applied. ``grid_px`` is the rectangle of the input, in its
     pixels, that the maps' grid covers: networks without padding do not see the input's edges; None is all of it.
+
+    ``labels`` of a multi-class network exclude each other. It says the most probable one and needs no operating point;
+    its ``calibration`` is one slope for all classes, before the softmax; ``explanation`` says whether it has maps.
     """
 
     schema_: Literal["discern-manifest/1"] = Field(default=SCHEMA, alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-    kind: Literal["expert", "multilabel", "lungs"]
+    kind: Literal["expert", "multilabel", "multiclass", "lungs"]
     title: str
     architecture: str
     target: str | None = None
@@ -156,6 +178,7 @@ class Manifest(_Part):
     opset: int
     outputs: dict[str, tuple[str | int, ...]]
     grid_px: tuple[float, float, float, float] | None = None
+    explanation: ExplanationEntry | None = None
     operating_points: dict[str, tuple[OperatingPointEntry, ...]]
     calibration: dict[str, CalibrationEntry] = Field(default_factory=dict)
     gate: dict[str, float] = Field(default_factory=dict)
@@ -186,18 +209,31 @@ class Manifest(_Part):
         for required in (MODEL_FILE, GOLDEN_FILE, CARD_FILE):
             if required not in self.files:
                 raise ValueError(f"files lacks the hash of {required}")
+        self._check_classes(names)
         self._check_outputs()
         self._check_gate(names)
-        decided = [self.target] if self.kind == "expert" else names
+        decided = {"expert": [self.target], "multiclass": []}.get(self.kind, names)
         missing = [name for name in decided if name is not None and not self.operating_points.get(name)]
         if missing:
             raise ValueError(f"no operating point for {', '.join(missing)}")
         return self
 
+    def _check_classes(self, names: list[str]) -> None:
+        if (self.kind == "multiclass") != (self.explanation is not None):
+            raise ValueError("a multi-class network, and no other, has an explanation")
+        if self.kind == "multiclass":
+            calibrations = {self.calibration_of(name) for name in names}
+            if len(names) < 2 or len(calibrations) != 1 or next(iter(calibrations)).intercept != 0.0:
+                raise ValueError("a multi-class network has two classes or more, with one slope and no intercept")
+
     def _check_outputs(self) -> None:
-        wanted = LUNG_OUTPUTS if self.kind == "lungs" else EXPLAINED_OUTPUTS
+        wanted = self.wanted_outputs
         if not set(wanted) <= set(self.outputs):
             raise ValueError(f"outputs must name {', '.join(wanted)}")
+        if self._map is None:
+            if self.grid_px is not None:
+                raise ValueError("grid_px is the rectangle of maps, and there are none")
+            return
         planes = self.outputs[self._map]
         if len(planes) != 4 or not all(isinstance(side, int) for side in planes[1:]):
             raise ValueError(f"outputs.{self._map} must be N, planes, height and width of the grid")
@@ -220,14 +256,29 @@ class Manifest(_Part):
             raise ValueError("only a lungs network has a gate")
 
     @property
-    def _map(self) -> str:
-        return "lungs" if self.kind == "lungs" else "cam"
+    def wanted_outputs(self) -> tuple[str, ...]:
+        """Outputs that the network must have."""
+        if self.kind == "lungs":
+            return LUNG_OUTPUTS
+        return EXPLAINED_OUTPUTS if self.explained().kind == "cam" else ANSWER_OUTPUTS
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Height and width of the maps, in cells."""
+    def _map(self) -> str | None:
+        if self.kind == "lungs":
+            return "lungs"
+        return "cam" if self.explained().kind == "cam" else None
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Height and width of the maps, in cells; empty where there are none."""
+        if self._map is None:
+            return ()
         height, width = self.outputs[self._map][2:]
         return int(height), int(width)
+
+    def explained(self) -> Explanation:
+        """Say whether a network that answers has class activation maps; all have but some of exclusive classes."""
+        return Explanation() if self.explanation is None else self.explanation.explanation()
 
     def extent_of(self, placement: Placement) -> Rectangle:
         """Give the rectangle of a film, in its pixels, that the maps' grid covers."""

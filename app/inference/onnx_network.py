@@ -1,4 +1,4 @@
-"""A released network that explains itself by class activation maps, run by ONNX Runtime."""
+"""A released network that answers, with class activation maps if it has any, run by ONNX Runtime."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from app.domain.errors import ArtifactError
 from app.inference.artifact import Artifact
 from app.inference.device import Device
 from app.inference.expert import DeviceReport, NetworkOutputs
-from app.inference.manifest import EXPLAINED_OUTPUTS, Manifest
+from app.inference.manifest import Manifest
 from app.inference.onnx_session import OnnxSession
 
 IDENTITY_TOLERANCE: Final = 1e-3
@@ -22,7 +22,7 @@ class OnnxNetwork:
     Parameters
     ----------
     artifact
-        The released directory of an expert or a multi-label network.
+        The released directory of an expert, a multi-label or a multi-class network.
     device
         Where it must run.
 
@@ -35,7 +35,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, artifact: Artifact, device: Device) -> None:
-        self._session = OnnxSession(artifact, device, EXPLAINED_OUTPUTS)
+        self._session = OnnxSession(artifact, device, artifact.manifest.wanted_outputs)
         self._biases = self._checked_biases()
 
     @property
@@ -55,18 +55,21 @@ class OnnxNetwork:
 
     @property
     def biases(self) -> FloatMap:
-        """What its logits have beside the means of its maps, ``(K,)``, as its golden answers have it."""
+        """What its logits have beside the means of its maps, ``(K,)``, as its golden answers have it; NaN without."""
         return self._biases
 
     def __call__(self, films: NetworkInput, *, maps: bool = True, features: bool = False) -> NetworkOutputs:
-        """Run a batch ``(N, C, H, W)``; only what is asked for is computed to the end and moved."""
-        names = ["logits", *(["cam"] if maps else []), *(["features"] if features else [])]
+        """Run a batch ``(N, C, H, W)``; only what is asked for, and is there, is computed to the end and moved."""
+        asked = {"logits": True, "cam": maps, "features": features}
+        names = [name for name in self.manifest.wanted_outputs if asked[name]]
         found = self._session.run(films, names)
         return NetworkOutputs(found["logits"], found.get("cam"), found.get("features"))
 
     def _checked_biases(self) -> FloatMap:
         """Check mean(CAM) + b = logit without knowing b: it must be the same for every golden film (SPEC 1.5)."""
-        logits, cam = self._session.golden["logits"], self._session.golden["cam"]
+        logits, cam = self._session.golden["logits"], self._session.golden.get("cam")
+        if cam is None:
+            return np.full(logits.shape[1], np.nan)
         bias: FloatMap = logits - cam.mean(axis=(2, 3), dtype=np.float64)
         scale = max(1.0, float(np.abs(logits).max()))
         if float(np.ptp(bias, axis=0).max()) > IDENTITY_TOLERANCE * scale:

@@ -1,6 +1,6 @@
 """The pictures of an answer: the film, a map of each expert, one of each divergence, one of each label."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from app.domain.activation_map import lay_over_film, positive_share
 from app.domain.arrays import FloatMap
 from app.domain.ensemble import EnsembleResult
+from app.domain.multiclass import ClassesFinding
 from app.domain.overlay import blend, grey_levels, heat_levels, overlay_size, palette_with_opacity
 from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
@@ -40,13 +41,15 @@ class Picture:
 class Pictures:
     """Pictures of one answer, as far as they were asked for.
 
-    ``divergence`` has one a map, in their order; ``labels`` one a label of the ensemble.
+    ``divergence`` has one a map, in their order; ``labels`` one a label of the ensemble; ``multiclass`` one a network
+    of exclusive classes.
     """
 
     film: Picture | None
     experts: Mapping[str, Picture]
     divergence: tuple[Picture, ...]
     labels: Mapping[str, Picture] = field(default_factory=dict)
+    multiclass: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def render(
@@ -58,6 +61,7 @@ def render(
     timer: StageTimer,
     *,
     ensemble: EnsembleResult | None = None,
+    multiclass: Sequence[ClassesFinding] | None = None,
 ) -> Pictures:
     """Draw and encode every picture of a screening at the size and in the style that was asked for.
 
@@ -77,6 +81,8 @@ def render(
         Gets the stages ``overlays`` and ``encode``.
     ensemble
         Its labels; those with maps are drawn.
+    multiclass
+        Networks of exclusive classes; those with maps are drawn.
 
     Returns
     -------
@@ -119,5 +125,10 @@ def render(
             label.name: draw(drawn(positive_share(found.values), found.flags), found.extent)
             for label in (ensemble.labels if ensemble is not None else ())
             if (found := label.activation_map) is not None
+        },
+        {
+            each.name: draw(drawn(positive_share(each.activation_map), each.map_flags), each.extent)
+            for each in multiclass or ()
+            if each.activation_map is not None
         },
     )

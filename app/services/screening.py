@@ -35,6 +35,7 @@ from app.inference.expert import LoadedModel, Network, NetworkOutputs
 from app.inference.scheduling import WorkQueue
 from app.services.ensemble import ask_ensemble
 from app.services.map_measures import PEAK_OUTSIDE_FILM, evidence_flags, reasons_for_doubt, share_outside_lungs
+from app.services.multiclass import ask_multiclass
 from app.services.options import ScreeningOptions
 from app.services.ports import PictureEncoder, RadiographDecoder
 from app.services.preparation import CheckedFilm, Preparation, check_film
@@ -133,11 +134,18 @@ class ScreeningService:
             ensemble = ask_ensemble(
                 self._catalogue, checked, prepared, stopwatch, maps="ensemble_maps" in options.include
             )
+        multiclass = None
+        if "multiclass" in options.include:
+            drawn_too = bool(options.include & {"maps", "overlays"})
+            multiclass = ask_multiclass(self._catalogue, checked, prepared, stopwatch, maps=drawn_too)
         pictures = None
         if options.include & {"overlays", "film"}:
-            pictures = render(film, experts, divergence, options, self._encoder, stopwatch, ensemble=ensemble)
+            pictures = render(
+                film, experts, divergence, options, self._encoder, stopwatch, ensemble=ensemble, multiclass=multiclass
+            )
         asked = [self._catalogue.expert(name) for name in experts]
         used: list[LoadedModel] = [*asked, *(self._catalogue.members.values() if ensemble is not None else ())]
+        used += self._catalogue.multiclass.values() if multiclass is not None else ()
         used += [self._catalogue.lungs] if self._catalogue.lungs is not None else []
         enlarged = any(is_enlarged(prepared.for_network(network)[1]) for network in asked)
         flags = (
@@ -147,8 +155,9 @@ class ScreeningService:
             *((FORCED,) if options.force else ()),
         )
         result = ScreeningResult(
-            film, tuple(identity(model) for model in used), experts, divergence, ensemble, flags, stopwatch.elapsed_ms
-        )
+            film, tuple(identity(model) for model in used), experts, divergence, ensemble, flags, stopwatch.elapsed_ms,
+            multiclass,
+        )  # fmt: skip
         return Screening(result, pictures, options)
 
 

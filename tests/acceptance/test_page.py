@@ -746,6 +746,34 @@ def test_maps_of_findings_that_cannot_be_had_are_told_and_may_be_tried_again(ope
     expect(opened.locator("#label-map .panel")).to_be_visible()
 
 
+def test_networks_of_exclusive_classes_have_a_card_where_there_are_any(opened: Page) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        shares = {"covid19": 0.7, "normal": 0.1, "pneumonia": 0.2}
+        classes = [{"name": name, "probability": share} for name, share in shares.items()]
+        body["multiclass"] = [
+            {"name": "covidnet", "title": "COVID-Net", "classes": classes, "predicted": "covid19",
+             "flags": ["inverted"], "explanation": {
+                 "kind": "none", "reason": "no_global_average_pooling", "detail": "flattened grid"
+             }, "map": None, "overlay": None}
+        ]  # fmt: skip
+        route.fulfill(response=response, json=body)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+    expect(opened.locator("#classes-card")).to_be_hidden()
+    opened.route("**/v1/screenings*", altered)
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+
+    card = opened.locator("#classes-card")
+    expect(card).to_be_visible()
+    expect(card.locator('[data-class="covid19"]')).to_contain_text("70 %")
+    expect(card.locator('[data-class="covid19"]')).to_contain_text("most probable")
+    expect(card).to_contain_text("No map: flattened grid.")
+    expect(card).to_contain_text("an inverted film")
+    expect(card).to_contain_text("never compared")
+
+
 def test_outside_the_intended_use_the_page_says_why(opened: Page) -> None:
     def altered(route: Route) -> None:
         response = route.fetch()

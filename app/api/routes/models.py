@@ -40,12 +40,13 @@ def _fitted(found: FittedEnsemble) -> FittedEnsembleDocument:
 
 @router.get("", summary="List the loaded models")
 async def list_models(context: ContextDep) -> ModelsDocument:
-    """Return every loaded model, the shipped pairs and the ensemble's members."""
+    """Return every loaded model, the shipped pairs, the ensemble's members and the networks of exclusive classes."""
     catalogue = context.catalogue
     return ModelsDocument(
         models=[_document(model) for model in catalogue.models.values()],
         pairs=[PairDocument(interest=p.interest, overlap=p.overlap, alpha=p.alpha) for p in catalogue.pairs],
         ensemble=list(catalogue.members),
+        multiclass=list(catalogue.multiclass),
         fitted=None if catalogue.fitted is None else _fitted(catalogue.fitted),
     )
 

@@ -58,7 +58,7 @@ async def create_screening(
     include: Annotated[
         str | None,
         Query(
-            description="Comma list of maps, overlays, film, ensemble, ensemble_maps, regions;"
+            description="Comma list of maps, overlays, film, ensemble, ensemble_maps, regions, multiclass;"
             " default all but film and ensemble_maps"
         ),
     ] = None,

@@ -1,5 +1,6 @@
 /** The page: what is shown now, and what happens on each of the reader's actions. */
 
+import { exclusiveClasses } from "./classes.js";
 import { COLOUR_MAPS, colourTable } from "./colormaps.js";
 import { parseAlpha } from "./divergence.js";
 import { byId, h, percent } from "./dom.js";
@@ -166,6 +167,9 @@ function showResult() {
   byId("experts").replaceChildren(...[shown.interest, shown.overlap].map((name) => expertCard(name, response.experts[name])));
   byId("findings").replaceChildren(...findings(response.ensemble, (name) => labelMap.toggle(name)));
   labelMap.forget(shown.film, response.image);
+  byId("findings").replaceChildren(...findings(response.ensemble));
+  byId("classes").replaceChildren(...exclusiveClasses(response.multiclass));
+  byId("classes-card").hidden = !response.multiclass?.length;
   byId("facts").replaceChildren(...factRows(response, shown.source));
   byId("intake").classList.add("compact");
   byId("credit").textContent = shown.source ?? "";

@@ -49,7 +49,7 @@ async function request(path, options = {}, cancelled = null) {
  * `options`: {interest, overlap, alpha, evidence, pretest, force}; what is null is left to the service.
  */
 export async function screen(file, options, cancelled) {
-  const query = new URLSearchParams({ include: "maps,film,ensemble,regions", overlay_size: String(FILM_SIZE_PX) });
+  const query = new URLSearchParams({ include: "maps,film,ensemble,regions,multiclass", overlay_size: String(FILM_SIZE_PX) });
   for (const name of ["interest", "overlap", "alpha", "evidence"]) {
     if (options[name] !== null && options[name] !== undefined) query.set(name, String(options[name]));
   }

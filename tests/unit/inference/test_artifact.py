@@ -9,8 +9,9 @@ import pytest
 
 from app.domain.errors import ArtifactError
 from app.domain.input_gate import GateLimits
+from app.domain.multiclass import Explanation
 from app.inference.artifact import find_artifacts, newest, read_artifact, verify_files, verify_report, version_key
-from tests.toy_models import write_lungs, write_model
+from tests.toy_models import write_classes, write_lungs, write_model
 
 Change: TypeAlias = Callable[[dict[str, Any]], object]  # Any: JSON
 
@@ -276,3 +277,43 @@ def test_versions_are_ordered_by_number_and_the_newest_is_kept(tmp_path: Path) -
     assert [artifact.manifest.version for artifact in found] == ["1.2.30", "1.9.0", "1.10.0"]
     assert newest(reversed(found))["covid19"].manifest.version == "1.10.0"
     assert version_key("1.10.0") > version_key("1.9.99")
+
+
+# --- a network of exclusive classes -----------------------------------------------------------------------------------
+
+
+def test_a_network_of_exclusive_classes_says_whether_it_has_maps(tmp_path: Path) -> None:
+    with_maps, without = (
+        read_artifact(write_classes(tmp_path, name, maps=maps)).manifest
+        for name, maps in (("resnet50v2", True), ("covidnet", False))
+    )
+
+    assert (with_maps.grid, with_maps.explained()) == ((4, 4), Explanation("cam"))
+    assert with_maps.wanted_outputs == ("logits", "cam", "features")
+    assert (without.grid, without.wanted_outputs) == ((), ("logits",))
+    assert without.explained().reason == "no_global_average_pooling"
+    assert with_maps.operating_points == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(put(None, "explanation"), "has an explanation", id="unexplained"),
+        pytest.param(put("cam", "explanation", "kind"), "explanation cam with the reason", id="excused for nothing"),
+        pytest.param(put(None, "explanation", "reason"), "explanation none with the reason None", id="no reason"),
+        pytest.param(put("shy", "explanation", "reason"), r"explanation\.reason", id="an unknown reason"),
+        pytest.param(put({}, "outputs"), "outputs must name logits", id="no answer"),
+        pytest.param(put([0, 0, 8, 8], "grid_px"), "and there are none", id="a grid of no maps"),
+        pytest.param(put(2.0, "calibration", "normal", "slope"), "one slope", id="a slope of one class"),
+        pytest.param(put([{"name": "covid19"}], "labels"), "two classes or more", id="one class"),
+        pytest.param(put("multilabel", "kind"), "a multi-class network, and no other", id="of another kind"),
+    ],
+)
+def test_a_manifest_of_exclusive_classes_that_breaks_a_rule_is_refused_with_the_rule(
+    tmp_path: Path, change: Change, message: str
+) -> None:
+    directory = write_classes(tmp_path, "covidnet", maps=False)
+    rewrite(directory, change)
+
+    with pytest.raises(ArtifactError, match=message):
+        read_artifact(directory)

@@ -11,7 +11,7 @@ from app.inference.batching import BatchedNetwork
 from app.inference.catalogue import Catalogue, CatalogueFile, load_catalogue, read_catalogue_file
 from app.inference.lungs_network import OnnxLungsNetwork
 from tests.fakes import FakeNetwork, manifest
-from tests.toy_models import write_catalogue, write_lungs, write_model
+from tests.toy_models import write_catalogue, write_classes, write_lungs, write_model
 
 
 def catalogue(*names: str, alpha: float = 15.0) -> Catalogue:
@@ -177,3 +177,33 @@ def test_a_network_fed_with_the_lungs_needs_a_network_that_finds_them(crop: str)
 
     with pytest.raises(ArtifactError, match="covid19 is fed with the lungs' part"):
         Catalogue(networks, {}, CatalogueFile.model_validate_json(FILE))
+
+
+def test_networks_of_exclusive_classes_are_loaded_where_the_catalogue_names_them(tmp_path: Path) -> None:
+    for name, seed in (("covid19", 1), ("pneumonia", 2)):
+        write_model(tmp_path, name, seed=seed)
+    write_classes(tmp_path, "resnet50v2")
+    write_classes(tmp_path, "covidnet", maps=False)
+    loaded = []
+    for named in ([], ["covidnet"], ["resnet50v2", "covidnet"]):
+        write_catalogue(tmp_path, "covid19", "pneumonia", multiclass=named)
+        found = load_catalogue(tmp_path, "cpu")
+        loaded.append((list(found.multiclass), set(found.models) - {"covid19", "pneumonia"}))
+
+    assert loaded == [
+        ([], set()),
+        (["covidnet"], {"covidnet"}),
+        (["resnet50v2", "covidnet"], {"resnet50v2", "covidnet"}),
+    ]
+
+
+@pytest.mark.parametrize("named", ["absent", "covid19"])
+def test_a_catalogue_that_calls_something_else_a_network_of_exclusive_classes_is_refused(
+    tmp_path: Path, named: str
+) -> None:
+    for name, seed in (("covid19", 1), ("pneumonia", 2)):
+        write_model(tmp_path, name, seed=seed)
+    write_catalogue(tmp_path, "covid19", "pneumonia", multiclass=[named])
+
+    with pytest.raises(ArtifactError, match=f"'{named}' is no network of exclusive classes here"):
+        load_catalogue(tmp_path, "cpu")

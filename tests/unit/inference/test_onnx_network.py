@@ -16,7 +16,7 @@ from app.inference.artifact import read_artifact
 from app.inference.device import CPU_PROVIDER, CUDA_PROVIDER, DeviceUnavailableError, choose_device
 from app.inference.manifest import Manifest
 from app.inference.onnx_network import OnnxNetwork
-from tests.toy_models import CHANNELS, SIZE_PX, write_manifest, write_model
+from tests.toy_models import CHANNELS, SIZE_PX, write_classes, write_manifest, write_model
 
 CELLS = SIZE_PX // 16
 
@@ -301,3 +301,24 @@ def test_the_manifest_answers_for_the_network(directory: Path) -> None:
     assert network.artifact.directory == directory
     assert network.manifest.calibration_of("covid19").probability(0.0) == pytest.approx(0.5)
     assert network.manifest.operating_point_of("covid19").threshold == pytest.approx(0.5)
+
+
+def test_a_network_without_maps_answers_and_gives_none(tmp_path: Path) -> None:
+    network = OnnxNetwork(read_artifact(write_classes(tmp_path, "covidnet", maps=False)), "cpu")
+    films = np.zeros((1, 3, SIZE_PX, SIZE_PX), np.float32)
+
+    outputs = network(films, maps=True, features=True)
+
+    assert outputs.logits.shape == (1, 3)
+    assert (outputs.cam, outputs.features) == (None, None)
+    assert np.isnan(network.biases).all()
+
+
+def test_a_network_of_exclusive_classes_keeps_the_identity_of_its_maps(tmp_path: Path) -> None:
+    network = OnnxNetwork(read_artifact(write_classes(tmp_path, "resnet50v2")), "cpu")
+    films = np.random.default_rng(3).normal(0, 1, (2, 3, SIZE_PX, SIZE_PX)).astype(np.float32)
+
+    outputs = network(films)
+
+    assert outputs.cam is not None
+    np.testing.assert_allclose(outputs.cam.mean(axis=(2, 3)) + network.biases, outputs.logits, atol=1e-4)
