@@ -167,7 +167,6 @@ function showResult() {
   byId("experts").replaceChildren(...[shown.interest, shown.overlap].map((name) => expertCard(name, response.experts[name])));
   byId("findings").replaceChildren(...findings(response.ensemble, (name) => labelMap.toggle(name)));
   labelMap.forget(shown.film, response.image);
-  byId("findings").replaceChildren(...findings(response.ensemble));
   byId("classes").replaceChildren(...exclusiveClasses(response.multiclass));
   byId("classes-card").hidden = !response.multiclass?.length;
   byId("facts").replaceChildren(...factRows(response, shown.source));
