@@ -17,6 +17,10 @@ are over the {count} labels of which validation holds enough films: {labels}; th
 evaluated.
 """
 FLATTERED: Final = "These films also chose the calibration and the thresholds: the numbers flatter.\n"
+CALIBRATION: Final = """\
+Expected calibration error over fifteen bins of equal mass: of the mean as it is, calibrated again, and as it is
+reported, held at or below the parent's. Films of purely paediatric sources without the label are left out.
+"""
 LAW: Final = """\
 Mean map plus mean bias differs from the mean logit by {error} at most, over {films} films and all labels.
 """
@@ -49,10 +53,13 @@ def ensemble_card(report: EnsembleReport) -> str:
         "Over a single source or age group, a label that is rare there counts as much as another.\n",
         subgroup_table(report),
         "\n## Calibration\n",
-        "Expected calibration error over fifteen bins of equal mass, of the mean as it is and of what is reported.\n",
+        CALIBRATION,
         table(
-            ["label", "films", "mean", "reported"],
-            [(name, row.films, number(row.mean), number(row.reported)) for name, row in report.calibration.items()],
+            ["label", "films", "mean", "calibrated", "reported"],
+            [
+                (name, row.films, number(row.mean), number(row.calibrated), number(row.reported))
+                for name, row in report.calibration.items()
+            ],
         ),
         "\n## What the answer is made of\n",
         LAW.format(error=significant(report.law_error), films=report.law_films),

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.calibration import calibration_error
+from app.domain.calibration import calibration_error, logit_of
 from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.domain.patient_bootstrap import interval, weight_blocks, weighted_auroc
 from app.domain.subgroups import AGES, POOLED, subgroups
@@ -34,10 +34,11 @@ class Answerer(Record):
 
 
 class CalibrationRow(Record):
-    """Expected calibration error of one label: of the mean as it is, and of what is reported."""
+    """Expected calibration error of one label: of the mean as it is, calibrated, and held at or below the parent's."""
 
     films: int
     mean: float | None
+    calibrated: float | None
     reported: float | None
 
 
@@ -135,7 +136,7 @@ def measure_ensemble(
     }
     ahead = {name: paired_difference(truth, said[ENSEMBLE], said[name], groups) for name in said if name != ENSEMBLE}
     calibration = {
-        label: _calibration(films, truth[:, k], answers.mean[:, own[k]], final[:, own[k]])
+        label: _calibration(films, truth[:, k], answers.mean[:, own[k]], final[:, own[k]], fitted[label])
         for k, label in enumerate(labels)
     }
     return answerers, ahead, calibration
@@ -168,12 +169,16 @@ def paired_difference(truth: Values, one: Values, other: Values, groups: NDArray
     return Measured(value=None if np.isnan(value) else value, low=low, high=high)
 
 
-def _calibration(films: Sequence[Film], truth: Values, mean: Values, final: Values) -> CalibrationRow:
+def _calibration(
+    films: Sequence[Film], truth: Values, mean: Values, final: Values, fitted: FittedLabel
+) -> CalibrationRow:
     left_out = paediatric_sources_without(films, truth)
     kept = np.array([film.source not in left_out for film in films]) & ~np.isnan(truth) & ~np.isnan(final)
-    there = truth[kept] == 1
+    there, calibration = truth[kept] == 1, fitted.calibration.calibration()
+    moved = np.array([calibration.probability(logit_of(float(each))) for each in mean[kept]])
     return CalibrationRow(
         films=int(kept.sum()),
         mean=calibration_error(there, mean[kept]),
+        calibrated=calibration_error(there, moved),
         reported=calibration_error(there, final[kept]),
     )
