@@ -54,12 +54,13 @@ def _bare_runs_per_second(models: Path, cores: set[int]) -> dict[str, float]:
         members = list(catalogue.members.values())
         rates = {}
         for name, networks in (("experts", experts), ("with_ensemble", experts + members)):
-            size = networks[0].manifest.input.size_px
-            films = np.random.default_rng(0).normal(size=(1, 3, size, size)).astype(np.float32)
+            sizes = {network.manifest.input.size_px for network in networks}
+            random = np.random.default_rng(0)
+            films = {size: random.normal(size=(1, 3, size, size)).astype(np.float32) for size in sizes}
             runs, started = 0, time.perf_counter()
             while time.perf_counter() - started < SECONDS / 2:
                 for network in networks:
-                    network(films, maps=network.manifest.kind == "expert")
+                    network(films[network.manifest.input.size_px], maps=network.manifest.kind == "expert")
                 runs += 1
             rates[name] = runs / (time.perf_counter() - started)
         return rates
