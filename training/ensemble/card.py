@@ -12,9 +12,9 @@ _FIRST: Final = "resnet18"
 
 INTRODUCTION: Final = """\
 Mean of the members' calibrated probabilities, calibrated again per label on validation films, held at or below the
-parent label's. Below: part `{part}`, {films} films, {refused} refused, intervals 95 % over resampled patients. Averages
-are over the {count} labels of which validation holds enough films: {labels}; the other labels are answered, and not
-evaluated.
+parent label's; a member is shown as it would answer alone. Below: part `{part}`, {films} films, {refused} refused,
+intervals 95 % over resampled patients. Averages are over the {count} labels of which validation holds enough films
+({labels}); the other labels are answered, and not evaluated.
 """
 FLATTERED: Final = "These films also chose the calibration and the thresholds: the numbers flatter.\n"
 CALIBRATION: Final = """\

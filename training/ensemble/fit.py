@@ -45,6 +45,15 @@ def reported(answers: EnsembleAnswers, labels: Mapping[str, FittedLabel]) -> Val
     return rows
 
 
+def alone(answers: EnsembleAnswers, name: str, labels: Mapping[str, FittedLabel]) -> Values:
+    """Give what serving would report if a member were the whole ensemble, ``(N, K)``: held to its own parents."""
+    kept = {
+        label: FittedLabel(parent=fitted.parent, operating_points=fitted.operating_points)
+        for label, fitted in labels.items()
+    }
+    return reported(EnsembleAnswers(answers.labels, {name: answers.probabilities[name]}, answers.law_errors), kept)
+
+
 def fit_labels(films: Sequence[Film], answers: EnsembleAnswers, manifest: Manifest) -> dict[str, LabelCalibration]:
     """Calibrate the mean, label by label, and choose operating points on what is reported.
 

@@ -18,6 +18,7 @@ from training.audit.report import Part
 from training.calibrate import paediatric_sources_without
 from training.datasets import Film
 from training.ensemble.answers import EnsembleAnswers
+from training.ensemble.fit import alone
 from training.evaluate import Measured
 from training.label_metrics import LabelMetrics, label_metrics
 
@@ -54,7 +55,7 @@ class EnsembleReport(Record):
     labels
         Evaluated labels.
     answerers
-        By subgroup, then ``ensemble`` and the members.
+        By subgroup, then ``ensemble`` and the members, each as it would answer alone: held to its own parents.
     ahead
         Of each member: macro AUROC of the ensemble minus the member's, with the interval of the paired difference.
     calibration
@@ -115,7 +116,7 @@ def measure_ensemble(
     own = [answers.labels.index(label) for label in labels]
     truth = np.array([film.targets for film in films], np.float64)[:, [ENSEMBLE_LABELS.index(each) for each in labels]]
     groups = np.array([film.group for film in films])
-    said = {ENSEMBLE: final[:, own], **{name: found[:, own] for name, found in answers.probabilities.items()}}
+    said = {ENSEMBLE: final[:, own], **{name: alone(answers, name, fitted)[:, own] for name in answers.probabilities}}
     points = {ENSEMBLE: np.array([fitted[label].operating_points[0].threshold for label in labels])}
     for name, manifest in manifests.items():
         points[name] = np.array([manifest.operating_point_of(label).threshold for label in labels])
