@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,6 +89,47 @@ def write_model(
     _write_words(directory)
     write_manifest(directory, kind, names, size_px, size_px // stride, threshold)
     change_manifest(directory, **changes)
+    return directory
+
+
+def write_region_model(models_dir: Path, name: str, *, of: str = "bright places", **settings: Any) -> Path:
+    """Write an expert that also predicts a region: what is brighter than mid-grey on its input.
+
+    ``settings`` are those of `write_model`.
+    """
+    directory = write_model(models_dir, name, **settings)
+    path = directory / "model.onnx"
+    model = onnx.load(path)
+    size_px = model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", ["films", "channel"], ["grey"], keepdims=1),
+            helper.make_node("Mul", ["grey", "steepness"], ["steep"]),
+            helper.make_node("Sigmoid", ["steep"], ["region"]),
+        ]
+    )
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([1], np.int64), "channel"),
+            numpy_helper.from_array(np.array(8.0, np.float32), "steepness"),
+        ]
+    )
+    model.graph.output.append(helper.make_tensor_value_info("region", TensorProto.FLOAT, ["N", 1, size_px, size_px]))
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    with np.load(directory / "golden.npz") as stored:
+        golden = dict(stored)
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (golden["region"],) = session.run(["region"], {"films": golden["films"]})
+    np.savez_compressed(directory / "golden.npz", **golden)
+    _write_words(directory)
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    change_manifest(
+        directory,
+        outputs=manifest["outputs"] | {"region": ["N", 1, size_px, size_px]},
+        region={"of": of, "outlined_films": 3},
+        files={file: sha256(directory / file) for file in FILES},
+    )
     return directory
 
 
@@ -232,7 +274,9 @@ def write_catalogue(
     overlap: str,
     members: Sequence[str] = (),
     lungs: str | None = None,
+    *,
     multiclass: Sequence[str] = (),
+    regions: Sequence[str] = (),
 ) -> None:
     """Write ``catalogue.json``."""
     content: dict[str, object] = {
@@ -244,6 +288,8 @@ def write_catalogue(
         content["lungs"] = lungs
     if multiclass:
         content["multiclass"] = list(multiclass)
+    if regions:
+        content["regions"] = list(regions)
     (models_dir / "catalogue.json").write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -260,7 +260,7 @@ def _gates(manifest: Manifest) -> list[str]:
     parity: dict[str, float] = manifest.evaluation.get("parity", {})
     rows: list[tuple[str, str, str]] = [
         (f"ONNX Runtime against PyTorch, `{name}`: largest difference, relative", f"{parity[name]:.1e}", "1e-4")
-        for name in ("logits", "features", "cam")
+        for name in ("logits", "features", "cam", "region")
         if name in parity
     ]
     if "identity" in parity:
@@ -271,6 +271,8 @@ def _gates(manifest: Manifest) -> list[str]:
         "min_cam_cosine": "≥ 0.9999",
         "max_decision_flip_share": "≤ 0.005",
         "max_auroc_change": "< 0.001",
+        "max_region_change": "≤ 0.02",
+        "max_region_pixel_flip_share": "≤ 0.02",
         "finite": "1",
         "films": NONE,
     }

@@ -24,6 +24,8 @@ INPUT_NAME: Final = "films"
 OUTPUT_NAMES: Final = ("logits", "features", "cam")
 HEAD: Final = "fc"
 """What the last linear layer is called in every export."""
+REGION_PREFIX: Final = "spn."
+"""Begins the names of what an expert with a predicted region has beside the classifier."""
 _PREFIX: Final = "network."
 _ARCHITECTURE_KEY: Final = "discern.architecture"
 _NOT_STORED: Final = ".num_batches_tracked"
@@ -192,9 +194,9 @@ def store_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def initialisers(model: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
-    """Floating-point initialisers of a graph by name."""
+    """Floating-point initialisers of a graph by name; a number alone is a constant of the graph, no parameter."""
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT16)
-    return {entry.name: to_array(entry) for entry in model.graph.initializer if entry.data_type in kinds}
+    return {entry.name: to_array(entry) for entry in model.graph.initializer if entry.data_type in kinds and entry.dims}
 
 
 def rebuild_network(path: Path) -> nn.Module:
@@ -208,7 +210,8 @@ def rebuild_network(path: Path) -> nn.Module:
     Returns
     -------
     Module
-        In evaluation mode, float32. What only training uses (an auxiliary head) is not in the file and starts anew.
+        The classifier, in evaluation mode, float32. What only training uses (an auxiliary head) is not in the file and
+        starts anew; a predicted region is left out (`training.regions.export.rebuild_saliency_network`).
 
     Raises
     ------
@@ -226,6 +229,7 @@ def rebuild_network(path: Path) -> nn.Module:
     if anatomy.head != HEAD:
         for parameter in ("weight", "bias"):
             stored[f"{anatomy.head}.{parameter}"] = stored.pop(f"{HEAD}.{parameter}")
+    stored = {name: value for name, value in stored.items() if not name.startswith(REGION_PREFIX)}
     state = network.state_dict()
     not_stored = f"{anatomy.auxiliary}." if anatomy.auxiliary else _NOT_STORED
     wanted = {name for name in state if not name.endswith(_NOT_STORED) and not name.startswith(not_stored)}

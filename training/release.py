@@ -22,8 +22,9 @@ from training.audit.scan import VARIANTS, Scan, scan
 from training.audit.subject import Subject, subject_of_artifact, subject_of_run
 from training.card import model_card
 from training.datasets import Film
-from training.export import TrainedRun, export_network, load_run
+from training.export import TrainedRun
 from training.lung_finder import LungFinder
+from training.release_source import ReleaseSource, source_of
 from training.released_manifest import Data, build_manifest, code_commit, read_data
 
 GIT_LIMIT_BYTES: Final = 60_000_000
@@ -107,7 +108,7 @@ class _Built:
 
 
 def _build(  # noqa: PLR0917  # what is exported, where to, by which name, and with what
-    run: TrainedRun,
+    source: ReleaseSource,
     name: str,
     version: str,
     directory: Path,
@@ -121,14 +122,14 @@ def _build(  # noqa: PLR0917  # what is exported, where to, by which name, and w
 
     ``is_gated`` compares the stored weights with full precision on validation, as a release must.
     """
-    val = data.part("val") if data is not None else []
-    export = export_network(run, directory, _with_known_label(val, run) if is_gated else [], lungs)
+    run, val = source.run, data.part("val") if data is not None else []
+    export = source.export(directory, _with_known_label(val, run) if is_gated else [], lungs)
     subject = subject_of_run(run, name, directory / MODEL_FILE, asked.threads)
     found = scan(subject, val, lungs, VARIANTS if asked.part == "val" else ("untouched",)) if val else None
     calibrations = calibrate_labels(subject, found, val)
     files = {file: file_sha256(directory / file) for file in (MODEL_FILE, GOLDEN_FILE)}
     manifest = build_manifest(run, name, version, export, calibrations, data=data, files={**files, CARD_FILE: "0" * 64})
-    return _Built(subject, manifest, found)
+    return _Built(subject, source.completed(manifest, data, asked.part, lungs), found)
 
 
 def release(
@@ -181,7 +182,7 @@ def release(
         require_release(asked.part, is_release)
         if not asked.manifests:
             raise ReleaseError("an evaluation needs --manifest")
-    run = load_run(run_directory)
+    source = source_of(run_directory)
     data = read_data(asked.manifests) if asked.manifests else None
     if asked.part is not None and data is not None:
         require_films(data, asked.part)
@@ -192,7 +193,7 @@ def release(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        built = _build(run, name, version, unfinished, asked, data, lungs, is_gated=True)
+        built = _build(source, name, version, unfinished, asked, data, lungs, is_gated=True)
         audited = None
         if asked.part is not None and data is not None:
             found = built.found if asked.part == "val" else None
@@ -201,7 +202,7 @@ def release(
             audited = _accepted(audit.run(), accept_failed)
             if asked.part == "test":
                 reads = [*reads, read_record(built.manifest)]
-        _finish(built.manifest, unfinished, audited, reads)
+        _finish(built.manifest, unfinished, audited, reads, source.section(built.manifest))
         verdict = audited.report.verdict if audited is not None else None
         passed = verdict is None or verdict.passed or verdict.accepted
         target = final if passed else rejected
@@ -229,7 +230,9 @@ def _accepted(audited: Audited, accept_failed: bool) -> Audited:
     return replace(audited, report=report.model_copy(update={"verdict": verdict}))
 
 
-def _finish(manifest: Manifest, directory: Path, audited: Audited | None, reads: list[dict[str, Any]]) -> None:
+def _finish(
+    manifest: Manifest, directory: Path, audited: Audited | None, reads: list[dict[str, Any]], section: str
+) -> None:
     """Write report, plots, card and manifest beside the network."""
     measured = {**manifest.evaluation, "test_reads": reads}
     names: list[str] = []
@@ -238,7 +241,7 @@ def _finish(manifest: Manifest, directory: Path, audited: Audited | None, reads:
         names = write_report(audited, directory)
     manifest = manifest.model_copy(update={"evaluation": measured})
     card = model_card(manifest, audited.report if audited is not None else None, names)
-    (directory / CARD_FILE).write_text(card, encoding="utf-8")
+    (directory / CARD_FILE).write_text(f"{card}\n{section}" if section else card, encoding="utf-8")
     written = (MODEL_FILE, GOLDEN_FILE, CARD_FILE, *((REPORT_FILE, *names) if audited is not None else ()))
     files = {file: file_sha256(directory / file) for file in written}
     write_manifest(manifest.model_copy(update={"files": files}), directory)
@@ -333,9 +336,9 @@ def evaluate_network(directory: Path, asked: Asked, out: Path, *, is_release: bo
     else:
         if part == "test":
             raise ReleaseError("part test is read by the release of a run, not by its evaluation")
-        run, name = load_run(directory), directory.resolve().name.lower().replace(".", "-")
+        source, name = source_of(directory), directory.resolve().name.lower().replace(".", "-")
         with TemporaryDirectory() as temporary:
-            built = _build(run, name, _NO_VERSION, Path(temporary), asked, data, lungs, is_gated=False)
+            built = _build(source, name, _NO_VERSION, Path(temporary), asked, data, lungs, is_gated=False)
             manifest = built.manifest
             audit = Audit(built.subject, manifest, Path(temporary), circumstances, lungs=lungs, found=built.found)
             audited = audit.run()

@@ -6,6 +6,7 @@ from datetime import datetime
 from app.api.ensemble_payload import ensemble_payload
 from app.api.multiclass_payload import multiclass_list_payload
 from app.api.parts import Json, picture_payload, signed_map_payload
+from app.api.predicted_region_payload import predicted_region_payload
 from app.domain.arrays import ActivationMap
 from app.domain.directed_divergence import DirectedDivergence
 from app.domain.operating_point import OperatingPoint, PostTest
@@ -58,6 +59,11 @@ def screening_payload(identifier: str, created: datetime, screening: Screening) 
         "multiclass": multiclass_list_payload(
             result.multiclass, pictures.multiclass if pictures else {}, with_maps=with_maps
         ),
+        "predicted_regions": None
+        if result.predicted_regions is None
+        else [
+            predicted_region_payload(each, pictures.predicted if pictures else {}) for each in result.predicted_regions
+        ],
         "film": picture_payload(pictures.film) if pictures and pictures.film else None,
         "flags": list(result.flags),
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},

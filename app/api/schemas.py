@@ -218,6 +218,50 @@ class ClassesDocument(_Document):
     overlay: PictureDocument | None
 
 
+class AgreementDocument(_Document):
+    """How far a map of the classifier agrees with the predicted region; null where it is undefined.
+
+    ``cam`` is the network's own class activation map, ``divergence`` the request's at its first amplification. ``iou``
+    compares the region with the equally large hottest area of the map; ``energy_inside`` is the share of the map's heat
+    in the region; ``correlation`` is Pearson's over the film's pixels.
+    """
+
+    with_: Annotated[Literal["cam", "divergence"], Field(alias="with")]
+    alpha: float | None
+    iou: Unit | None
+    energy_inside: Unit | None
+    correlation: Annotated[float, Field(ge=-1.0, le=1.0)] | None
+
+
+class PredictedGridDocument(_Document):
+    """Probabilities in 0..1 on a reduced grid; ``area_share`` is the share of the film at even odds or above."""
+
+    of: str
+    values: Grid
+    extent: Extent
+    area_share: Unit
+    flags: list[Literal["empty_region", "saturated_region"]]
+
+
+class PredictedRegionDocument(_Document):
+    """A second output of an expert, learned from outlines: no explanation of its answer, as ``notice`` says.
+
+    ``probability`` and ``decision`` are of ``target``; ``flags`` say why the decision is indeterminate where the film
+    is none that the expert was measured on.
+    """
+
+    name: str
+    title: str
+    notice: str
+    target: str
+    probability: Unit
+    decision: Literal["positive", "negative", "indeterminate"]
+    flags: list[str]
+    region: PredictedGridDocument
+    overlay: PictureDocument | None
+    agreement: list[AgreementDocument]
+
+
 class ScreeningDocument(_Document):
     """The answer to one film."""
 
@@ -231,6 +275,7 @@ class ScreeningDocument(_Document):
     divergence: DivergenceDocument | None
     ensemble: EnsembleDocument | None
     multiclass: list[ClassesDocument] | None
+    predicted_regions: list[PredictedRegionDocument] | None
     film: PictureDocument | None
     flags: list[str]
     timings_ms: dict[str, float]
@@ -246,7 +291,7 @@ class DivergenceRequest(_Document):
 
 
 class LoadedModelDocument(_Document):
-    """A loaded model; the manifest has everything else."""
+    """A loaded model; the manifest has everything else. ``region`` says what it predicts a region of, if anything."""
 
     name: str
     version: str
@@ -255,6 +300,7 @@ class LoadedModelDocument(_Document):
     architecture: str
     labels: list[str]
     grid: list[int]
+    region: str | None
     device: str
     provider: str
     sha256: str
@@ -279,6 +325,8 @@ class FittedEnsembleDocument(_Document):
 class ModelsDocument(_Document):
     """All loaded models, the shipped pairs (the first is the default), the members, and the multi-class networks.
 
+    ``regions`` names the experts whose predicted regions are served.
+
     ``fitted`` is null where the members' mean was not calibrated: the first member's thresholds are used then.
     """
 
@@ -286,6 +334,7 @@ class ModelsDocument(_Document):
     pairs: list[PairDocument]
     ensemble: list[str]
     multiclass: list[str]
+    regions: list[str]
     fitted: FittedEnsembleDocument | None
 
 

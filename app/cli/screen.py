@@ -46,6 +46,11 @@ def add_parser(verbs: "Verbs") -> None:
         action="store_true",
         help="map every label of the ensemble, and draw those that were evaluated",
     )
+    parser.add_argument(
+        "--predicted-regions",
+        action="store_true",
+        help="predict regions and draw them: a second output of a network, no explanation of its answer",
+    )
     parser.add_argument("--force", action="store_true", help="answer even where a film would be refused")
     parser.add_argument("--json", action="store_true", help="print one line of JSON a film and write nothing")
     parser.set_defaults(run=run)
@@ -56,6 +61,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     parts: set[Part] = {"maps", "ensemble", "regions"}
     if parsed.ensemble_maps:
         parts.add("ensemble_maps")
+    if parsed.predicted_regions:
+        parts.add("predicted_regions")
     options = ScreeningOptions(
         interest=parsed.interest,
         overlap=parsed.overlap,
@@ -147,6 +154,10 @@ def figures(screening: Screening) -> Iterator[tuple[str, bytes]]:
             )
     yield from _divergence_figures(result, draw)
     yield from _label_figures(result, draw)
+    for region in result.predicted_regions or ():
+        title = f"Predicted region ({region.region_of}), no explanation: {100 * region.share:.1f} % of the film"
+        caption = Caption(title, "outside the region", "inside the region")
+        yield f"predicted-region-{region.name}", draw(region.values.astype(np.float64), region.extent, caption)
 
 
 def _divergence_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[str, bytes]]:

@@ -5,13 +5,20 @@ outputs of one network agree, or not, is therefore measured and said (papers/4; 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.arrays import HeatMap
+from app.domain.arrays import GrayImage, HeatMap
+from app.domain.operating_point import Decision
+from app.domain.preprocessing import Rectangle
 
+NO_EXPLANATION: Final = (
+    "A predicted region is a second output of the network, learned from outlines that people drew."
+    " It is not an explanation of the classifier's answer."
+)
+"""Stands beside every predicted region."""
 LIKELY: Final = 0.5
 """From this probability on a pixel belongs to the region."""
 EMPTY_REGION: Final = "empty_region"
@@ -20,6 +27,9 @@ SATURATED_REGION: Final = "saturated_region"
 """Flag of a region above `SATURATED_SHARE` of the film."""
 EMPTY_SHARE: Final = 0.001
 SATURATED_SHARE: Final = 0.8
+
+MOST_CELLS: Final = 56
+"""A side of the grid that a region is reported on has no more cells."""
 
 Mask = NDArray[np.bool_]
 
@@ -41,6 +51,70 @@ class Agreement:
     iou: float | None
     energy_inside: float | None
     correlation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MapAgreement:
+    """With which map of the classifier a region was compared: ``cam``, or ``divergence`` at an amplification."""
+
+    with_map: Literal["cam", "divergence"]
+    found: Agreement
+    alpha: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedRegion:
+    """One network's answer for a film.
+
+    Attributes
+    ----------
+    name, title
+        Of the network.
+    region_of
+        What the outlines it was trained on show.
+    target, probability, decision
+        Of its class, calibrated; the region does not take part in it.
+    doubts
+        Flags of the film that put it outside what the network was measured on.
+    values
+        ``(h, w)`` probabilities on a reduced grid.
+    extent
+        The rectangle of the film, in its pixels, that the grid covers.
+    share
+        Share of the film in the region.
+    flags
+        See `region_flags`.
+    agreements
+        With maps of the classifier.
+    """
+
+    name: str
+    title: str
+    region_of: str
+    target: str
+    probability: float
+    decision: Decision
+    doubts: tuple[str, ...]
+    values: GrayImage
+    extent: Rectangle
+    share: float
+    flags: tuple[str, ...]
+    agreements: tuple[MapAgreement, ...]
+
+
+def reduced(region: GrayImage) -> GrayImage:
+    """Average a square region ``(S, S)`` over equal blocks, down to at most `MOST_CELLS` a side; its mean stays.
+
+    Examples
+    --------
+    >>> reduced(np.ones((224, 224), np.float32)).shape, reduced(np.ones((160, 160), np.float32)).shape
+    ((56, 56), (40, 40))
+    """
+    side = len(region)
+    cells = next(n for n in range(min(side, MOST_CELLS), 0, -1) if side % n == 0)
+    each = side // cells
+    blocks: GrayImage = region.reshape(cells, each, cells, each).mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
+    return blocks
 
 
 def region_mask(region: HeatMap) -> Mask:

@@ -11,6 +11,7 @@ from app.domain.directed_divergence import DirectedDivergence
 from app.domain.ensemble import EnsembleResult
 from app.domain.multiclass import ClassesFinding
 from app.domain.operating_point import Decision, OperatingPoint, PostTest
+from app.domain.predicted_region import PredictedRegion
 from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
 from app.domain.regions import Region
@@ -126,6 +127,8 @@ class ScreeningResult:
         Processor-independent names of the stages to wall milliseconds.
     multiclass
         Of every network of exclusive classes; None where none is shipped or none was asked for.
+    predicted_regions
+        None where none was asked for, or no network that predicts one is served.
     """
 
     film: Radiograph
@@ -136,6 +139,7 @@ class ScreeningResult:
     flags: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     multiclass: tuple[ClassesFinding, ...] | None = None
+    predicted_regions: tuple[PredictedRegion, ...] | None = None
 
 
 def intended_use(interest: ExpertFinding, overlap: ExpertFinding) -> tuple[bool, str | None]:

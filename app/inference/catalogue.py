@@ -14,7 +14,7 @@ from app.inference.device import Device
 from app.inference.ensemble_file import FittedEnsemble, read_ensemble_file
 from app.inference.expert import LoadedModel, Network
 from app.inference.lungs_network import LungsNetwork, OnnxLungsNetwork
-from app.inference.onnx_network import OnnxNetwork
+from app.inference.region_network import OnnxRegionNetwork, RegionNetwork, onnx_network
 
 CATALOGUE_FILE = "catalogue.json"
 
@@ -42,6 +42,7 @@ class CatalogueFile(BaseModel):
 
     The first pair is the default. Without ``lungs`` there is no input gate, and no map knows where the lungs are.
     ``multiclass`` names the networks of exclusive classes that answer too; others of that kind are not loaded.
+    ``regions`` names the experts whose predicted regions are served on request.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -51,6 +52,7 @@ class CatalogueFile(BaseModel):
     ensemble: EnsembleEntry = EnsembleEntry()
     lungs: str | None = None
     multiclass: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
 
 class Catalogue:
@@ -63,6 +65,7 @@ class Catalogue:
         content: CatalogueFile,
         lungs: LungsNetwork | None = None,
         fitted: FittedEnsemble | None = None,
+        regions: Mapping[str, RegionNetwork] = MappingProxyType({}),
     ) -> None:
         self._networks = MappingProxyType(dict(networks))
         self._artifacts = MappingProxyType(dict(artifacts))
@@ -83,6 +86,10 @@ class Catalogue:
         for name in content.multiclass:
             if name not in networks or networks[name].manifest.kind != "multiclass":
                 raise ArtifactError(f"{CATALOGUE_FILE}: {name!r} is no network of exclusive classes here")
+        for name in content.regions:
+            if name not in regions:
+                raise ArtifactError(f"{CATALOGUE_FILE}: {name!r} is no expert with a predicted region here")
+        self._regions = MappingProxyType({name: regions[name] for name in content.regions})
         if fitted is not None:
             fitted.check_members({name: member.manifest for name, member in self.members.items()})
 
@@ -121,6 +128,11 @@ class Catalogue:
     def multiclass(self) -> Mapping[str, Network]:
         """The networks of exclusive classes by name."""
         return {name: self._networks[name] for name in self._content.multiclass}
+
+    @property
+    def regions(self) -> Mapping[str, RegionNetwork]:
+        """Experts whose predicted regions are served, by name."""
+        return self._regions
 
     @property
     def fitted(self) -> FittedEnsemble | None:
@@ -213,16 +225,19 @@ def load_catalogue(models_dir: Path, device: Device, *, batch: bool = False) -> 
         if artifact.manifest.kind not in ("lungs", "multiclass") or name in wanted
     }
     networks: dict[str, Network] = {}
+    regions: dict[str, RegionNetwork] = {}
     lungs: LungsNetwork | None = None
     for name, artifact in artifacts.items():
         if artifact.manifest.kind == "lungs":
             lungs = OnnxLungsNetwork(artifact, device)
             continue
-        network = OnnxNetwork(artifact, device)
+        network = onnx_network(artifact, device)
+        if isinstance(network, OnnxRegionNetwork):
+            regions[name] = network
         networks[name] = BatchedNetwork(network) if batch else network
-    return Catalogue(networks, artifacts, content, lungs, read_ensemble_file(models_dir))
+    return Catalogue(networks, artifacts, content, lungs, read_ensemble_file(models_dir), regions)
 
 
 def load_model(artifact: Artifact, device: Device) -> LoadedModel:
     """Load one artefact of any kind as `load_catalogue` does; raises what its network raises."""
-    return OnnxLungsNetwork(artifact, device) if artifact.manifest.kind == "lungs" else OnnxNetwork(artifact, device)
+    return OnnxLungsNetwork(artifact, device) if artifact.manifest.kind == "lungs" else onnx_network(artifact, device)

@@ -19,6 +19,7 @@ REPORT_FILE = "report.json"
 EXPLAINED_OUTPUTS: Final = ("logits", "cam", "features")
 LUNG_OUTPUTS: Final = ("logits", "lungs")
 ANSWER_OUTPUTS: Final = ("logits",)
+REGION_OUTPUT: Final = "region"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -153,6 +154,13 @@ class ExplanationEntry(_Part):
         return Explanation(self.kind, self.reason, self.detail)
 
 
+class RegionEntry(_Part):
+    """What an expert's additional output shows: the words for it, and the films whose outlines it was trained on."""
+
+    of: str = Field(min_length=1, max_length=80)
+    outlined_films: int = Field(ge=0)
+
+
 class Manifest(_Part):
     """The whole manifest; unknown fields are an error.
 
@@ -164,6 +172,8 @@ class Manifest(_Part):
 
     ``labels`` of a multi-class network exclude each other. It says the most probable one and needs no operating point;
     its ``calibration`` is one slope for all classes, before the softmax; ``explanation`` says whether it has maps.
+    ``region`` describes the output of that name, probabilities on the input's own pixels that an expert may have beside
+    its maps (decision 0009).
     """
 
     schema_: Literal["discern-manifest/1"] = Field(default=SCHEMA, alias="schema")
@@ -179,6 +189,7 @@ class Manifest(_Part):
     outputs: dict[str, tuple[str | int, ...]]
     grid_px: tuple[float, float, float, float] | None = None
     explanation: ExplanationEntry | None = None
+    region: RegionEntry | None = None
     operating_points: dict[str, tuple[OperatingPointEntry, ...]]
     calibration: dict[str, CalibrationEntry] = Field(default_factory=dict)
     gate: dict[str, float] = Field(default_factory=dict)
@@ -211,6 +222,7 @@ class Manifest(_Part):
                 raise ValueError(f"files lacks the hash of {required}")
         self._check_classes(names)
         self._check_outputs()
+        self._check_region()
         self._check_gate(names)
         decided = {"expert": [self.target], "multiclass": []}.get(self.kind, names)
         missing = [name for name in decided if name is not None and not self.operating_points.get(name)]
@@ -243,6 +255,16 @@ class Manifest(_Part):
             if not (0.0 <= left < right <= self.input.size_px and 0.0 <= top < bottom <= self.input.size_px):
                 raise ValueError(f"grid_px {self.grid_px} is no rectangle of an input of {self.input.size_px} px")
 
+    def _check_region(self) -> None:
+        if self.region is None and REGION_OUTPUT in self.outputs:
+            raise ValueError(f"there is an output {REGION_OUTPUT}, but region does not say what it shows")
+        if self.region is not None:
+            if self.kind != "expert":
+                raise ValueError("only an expert predicts a region beside its class")
+            side = self.input.size_px
+            if self.outputs[REGION_OUTPUT][1:] != (1, side, side):
+                raise ValueError(f"outputs.{REGION_OUTPUT} must be N, 1, {side}, {side}: the input's own pixels")
+
     def _check_gate(self, names: list[str]) -> None:
         if self.kind == "lungs":
             if tuple(names) != FACTS:
@@ -260,7 +282,8 @@ class Manifest(_Part):
         """Outputs that the network must have."""
         if self.kind == "lungs":
             return LUNG_OUTPUTS
-        return EXPLAINED_OUTPUTS if self.explained().kind == "cam" else ANSWER_OUTPUTS
+        answers = EXPLAINED_OUTPUTS if self.explained().kind == "cam" else ANSWER_OUTPUTS
+        return answers if self.region is None else (*answers, REGION_OUTPUT)
 
     @property
     def _map(self) -> str | None:

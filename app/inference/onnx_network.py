@@ -61,7 +61,7 @@ class OnnxNetwork:
     def __call__(self, films: NetworkInput, *, maps: bool = True, features: bool = False) -> NetworkOutputs:
         """Run a batch ``(N, C, H, W)``; only what is asked for, and is there, is computed to the end and moved."""
         asked = {"logits": True, "cam": maps, "features": features}
-        names = [name for name in self.manifest.wanted_outputs if asked[name]]
+        names = [name for name in self.manifest.wanted_outputs if asked.get(name, False)]
         found = self._session.run(films, names)
         return NetworkOutputs(found["logits"], found.get("cam"), found.get("features"))
 

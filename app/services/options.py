@@ -7,13 +7,18 @@ from app.domain.directed_divergence import checked_alpha
 from app.domain.errors import InvalidRequestError
 from app.domain.overlay import COLORMAPS, DEFAULT_OPACITY, Colormap
 
-Part: TypeAlias = Literal["maps", "overlays", "film", "ensemble", "ensemble_maps", "regions", "multiclass"]
+Part: TypeAlias = Literal[
+    "maps", "overlays", "film", "ensemble", "ensemble_maps", "regions", "multiclass", "predicted_regions"
+]
 Evidence: TypeAlias = Literal["row", "contrast", "predicted"]
 Style: TypeAlias = Literal["blend", "heatmap"]
 
-PARTS: Final[tuple[Part, ...]] = ("maps", "overlays", "film", "ensemble", "ensemble_maps", "regions", "multiclass")
+PARTS: Final[tuple[Part, ...]] = (
+    "maps", "overlays", "film", "ensemble", "ensemble_maps", "regions", "multiclass", "predicted_regions",
+)  # fmt: skip
 DEFAULT_PARTS: Final[frozenset[Part]] = frozenset({"maps", "overlays", "ensemble", "regions", "multiclass"})
-"""All but the bare film, which only a page that lays the maps over it itself needs, and a map of every label."""
+"""All but the bare film, which only a page that lays the maps over it itself needs, a map of every label, and predicted
+regions, which are no explanation of any answer."""
 DEFAULT_OVERLAY_PX: Final = 512
 MAX_OVERLAY_PX: Final = 4096
 MAX_ALPHAS: Final = 16

@@ -10,7 +10,7 @@ from app.domain.lung_input import to_lung_input
 from app.domain.lungs import LungFields
 from app.domain.preprocessing import InputSpecification, Placement, to_network_input
 from app.domain.radiograph import Radiograph
-from app.inference.expert import Network
+from app.inference.expert import LoadedModel
 from app.inference.lungs_network import LungsNetwork
 from app.services.stopwatch import Stopwatch
 
@@ -86,7 +86,7 @@ class Preparation:
         self._checked, self._stopwatch = checked, stopwatch
         self._made: dict[InputSpecification, tuple[NetworkInput, Placement]] = {}
 
-    def for_network(self, network: Network) -> tuple[NetworkInput, Placement]:
+    def for_network(self, network: LoadedModel) -> tuple[NetworkInput, Placement]:
         """Give a network's input; where the lungs are wanted and were not found, the whole film."""
         specification = network.manifest.input.specification()
         if specification not in self._made:

@@ -13,6 +13,7 @@ from app.domain.arrays import FloatMap
 from app.domain.ensemble import EnsembleResult
 from app.domain.multiclass import ClassesFinding
 from app.domain.overlay import blend, grey_levels, heat_levels, overlay_size, palette_with_opacity
+from app.domain.predicted_region import PredictedRegion
 from app.domain.preprocessing import Rectangle
 from app.domain.radiograph import Radiograph
 from app.domain.screening import DivergenceFinding, ExpertFinding, drawn
@@ -42,7 +43,7 @@ class Pictures:
     """Pictures of one answer, as far as they were asked for.
 
     ``divergence`` has one a map, in their order; ``labels`` one a label of the ensemble; ``multiclass`` one a network
-    of exclusive classes.
+    of exclusive classes; ``predicted`` one a network that predicts a region.
     """
 
     film: Picture | None
@@ -50,9 +51,10 @@ class Pictures:
     divergence: tuple[Picture, ...]
     labels: Mapping[str, Picture] = field(default_factory=dict)
     multiclass: Mapping[str, Picture] = field(default_factory=dict)
+    predicted: Mapping[str, Picture] = field(default_factory=dict)
 
 
-def render(
+def render(  # noqa: PLR0913  # each kind of answer that can be drawn
     film: Radiograph,
     experts: Mapping[str, ExpertFinding],
     divergence: DivergenceFinding | None,
@@ -62,6 +64,7 @@ def render(
     *,
     ensemble: EnsembleResult | None = None,
     multiclass: Sequence[ClassesFinding] | None = None,
+    predicted: Sequence[PredictedRegion] = (),
 ) -> Pictures:
     """Draw and encode every picture of a screening at the size and in the style that was asked for.
 
@@ -83,6 +86,8 @@ def render(
         Its labels; those with maps are drawn.
     multiclass
         Networks of exclusive classes; those with maps are drawn.
+    predicted
+        Predicted regions: their probabilities are drawn.
 
     Returns
     -------
@@ -131,4 +136,5 @@ def render(
             for each in multiclass or ()
             if each.activation_map is not None
         },
+        {each.name: draw(each.values.astype(np.float64), each.extent) for each in predicted},
     )

@@ -38,6 +38,7 @@ from app.services.map_measures import PEAK_OUTSIDE_FILM, evidence_flags, reasons
 from app.services.multiclass import ask_multiclass
 from app.services.options import ScreeningOptions
 from app.services.ports import PictureEncoder, RadiographDecoder
+from app.services.predicted_regions import predict_regions
 from app.services.preparation import CheckedFilm, Preparation, check_film
 from app.services.rendering import Pictures, render
 from app.services.stopwatch import Stopwatch
@@ -138,14 +139,19 @@ class ScreeningService:
         if "multiclass" in options.include:
             drawn_too = bool(options.include & {"maps", "overlays"})
             multiclass = ask_multiclass(self._catalogue, checked, prepared, stopwatch, maps=drawn_too)
+        predicted = None
+        if "predicted_regions" in options.include:
+            predicted = predict_regions(self._catalogue, checked, prepared, divergence, stopwatch)
         pictures = None
         if options.include & {"overlays", "film"}:
             pictures = render(
-                film, experts, divergence, options, self._encoder, stopwatch, ensemble=ensemble, multiclass=multiclass
-            )
+                film, experts, divergence, options, self._encoder, stopwatch,
+                ensemble=ensemble, multiclass=multiclass, predicted=predicted or (),
+            )  # fmt: skip
         asked = [self._catalogue.expert(name) for name in experts]
         used: list[LoadedModel] = [*asked, *(self._catalogue.members.values() if ensemble is not None else ())]
         used += self._catalogue.multiclass.values() if multiclass is not None else ()
+        used += self._catalogue.regions.values() if predicted is not None else ()
         used += [self._catalogue.lungs] if self._catalogue.lungs is not None else []
         enlarged = any(is_enlarged(prepared.for_network(network)[1]) for network in asked)
         flags = (
@@ -157,6 +163,7 @@ class ScreeningService:
         result = ScreeningResult(
             film, tuple(identity(model) for model in used), experts, divergence, ensemble, flags, stopwatch.elapsed_ms,
             multiclass,
+            predicted,
         )  # fmt: skip
         return Screening(result, pictures, options)
 

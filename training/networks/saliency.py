@@ -148,18 +148,30 @@ class SaliencyNetwork(nn.Module):
 class ExplainedSaliencyNetwork(nn.Module):
     """What is exported: logits, features, class activation maps, and the region's probabilities in 0..1.
 
+    The classifier is its ``network``, so that its parameters carry the names of any expert's; the rest is its ``spn``.
+
     Parameters
     ----------
     network
-        Without a hidden layer; its mode is left as it is.
+        Its mode is left as it is.
+
+    Raises
+    ------
+    NoActivationMapError
+        If the classification net has a hidden layer.
     """
 
     def __init__(self, network: SaliencyNetwork) -> None:
         super().__init__()
-        self.network = network
+        if not network.has_activation_maps:
+            raise NoActivationMapError("a classification net with a hidden layer has no class activation map to export")
+        self.network, self.spn = network.trunk, network.spn
+        self._features = anatomy_of(network.trunk).features
 
     def forward(self, films: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compute ``(N, K)``, ``(N, C, h, w)``, ``(N, K, h, w)`` and ``(N, 1, S, S)`` of ``(N, 3, S, S)`` films."""
-        features = self.network.features(films)
-        region = torch.sigmoid(self.network.spn(features, films.shape[-1]))
-        return self.network.classify(features), features, self.network.activation_maps(features), region
+        head = head_of(self.network)
+        features = self._features(self.network, films)
+        logits: Tensor = head(torch.flatten(functional.adaptive_avg_pool2d(features, 1), 1))
+        cam = torch.einsum("nchw,kc->nkhw", features, head.weight)
+        return logits, features, cam, torch.sigmoid(self.spn(features, films.shape[-1]))

@@ -43,8 +43,8 @@ class RegionBatch:
 
 def shown(examples: Sequence[TrainingExample], ratio: float, seed: int) -> NDArray[np.bool_]:
     """Say of each example whether its outline is shown, ``(N,)``: patients are chosen, drawn and empty ones apart."""
-    drawn = [e.group for e in examples if e.outline is not None and e.outline.any()]
-    empty = [e.group for e in examples if e.outline is not None and not e.outline.any()]
+    drawn = [e.group for e in examples if e.is_drawn_on]
+    empty = [e.group for e in examples if e.outline is not None and not e.is_drawn_on]
     chosen = shown_groups(drawn, ratio, seed) | (shown_groups(empty, ratio, seed) - set(drawn))
     return np.array([e.outline is not None and e.group in chosen for e in examples], bool)
 
@@ -60,7 +60,7 @@ def drawing_chances(examples: Sequence[TrainingExample], recipe: RegionRecipe) -
     sizes = {cell: cells.count(cell) for cell in set(cells)}
     weights = np.array([sizes[c] ** -recipe.balance * recipe.source_weights.get(c[0], 1.0) for c in cells], np.float64)
     weights /= weights.sum()
-    drawn = np.array([e.outline is not None and bool(e.outline.any()) for e in examples])
+    drawn = np.array([e.is_drawn_on for e in examples])
     share = float(weights[drawn].sum())
     if 0.0 < share < recipe.outlined_share:
         weights = np.where(

@@ -60,6 +60,11 @@ class TrainingExample:
     squashed: bool = False
     noisy: bool = False
 
+    @property
+    def is_drawn_on(self) -> bool:
+        """Whether something was outlined: an outline may also be known to be empty."""
+        return self.outline is not None and bool(self.outline.any())
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredExample:
@@ -105,7 +110,7 @@ class RegionData:
     @property
     def outlined_groups(self) -> frozenset[str]:
         """Patients of whom at least one training film has something drawn on it."""
-        return frozenset(e.group for e in self.train if e.outline is not None and e.outline.any())
+        return frozenset(e.group for e in self.train if e.is_drawn_on)
 
 
 def load_films(
@@ -159,10 +164,14 @@ def load_films(
 
 
 def measured_films(
-    recipe: RegionRecipe, films: Sequence[Film], folders: Sequence[Path], lungs: LungFinder | None
+    recipe: RegionRecipe,
+    films: Sequence[Film],
+    folders: Sequence[Path],
+    lungs: LungFinder | None,
+    region: FilmRegion | None = None,
 ) -> list[MeasuredExample]:
-    """Prepare films exactly as serving does, with their outlines."""
-    outlines = read_outlines(folders, films, _film_region(recipe))
+    """Prepare films exactly as serving does, with their outlines: the recipe's, or another kind of drawings."""
+    outlines = read_outlines(folders, films, region if region is not None else _film_region(recipe))
     column = ENSEMBLE_LABELS.index(str(recipe.target))
     specification = replace(recipe.specification, channels=1, mean=(0.0,), std=(1.0,))
     found = []

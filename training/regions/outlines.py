@@ -12,12 +12,13 @@ from training.audit.marked_films import INFECTION_MASKS, OPACITY_BOXES, read_dra
 from training.datasets import Film
 from training.lung_films import lung_masks, read_references
 
-FilmRegion: TypeAlias = Literal["lungs", "infection", "opacities"]
+FilmRegion: TypeAlias = Literal["lungs", "infection", "opacities", "opacity boxes"]
 Mask: TypeAlias = NDArray[np.bool_]
 
 _KINDS: Final[dict[FilmRegion, frozenset[str]]] = {
     "infection": frozenset({INFECTION_MASKS}),
     "opacities": frozenset({INFECTION_MASKS, OPACITY_BOXES}),
+    "opacity boxes": frozenset({OPACITY_BOXES}),
 }
 _NO_FINDING: Final = ENSEMBLE_LABELS.index("no_finding")
 
@@ -33,7 +34,8 @@ def read_outlines(folders: Sequence[Path], films: Sequence[Film], region: FilmRe
         Whose outlines are wanted; who calls decides on their part.
     region
         ``lungs``: both together. ``infection``: masks of ground glass and consolidation. ``opacities``: those, and
-        boxes around opacities filled as if they were masks; what was drawn twice is united.
+        boxes around opacities filled as if they were masks; what was drawn twice is united. ``opacity boxes``: these
+        alone.
 
     Returns
     -------

@@ -72,7 +72,7 @@ class RegionRun:
     def train(self) -> dict[str, Any]:  # Any: a JSON object
         """Train to the end and return the run's record, also written as ``run.json``."""
         self.loop.run()
-        best, data = self.loop.best, self._data
+        best, data, shown = self.loop.best, self._data, self.task.drawer.shown
         record = {
             "recipe": self._recipe.model_dump(mode="json"),
             "classes": list(data.classes),
@@ -80,7 +80,8 @@ class RegionRun:
             "films": {"train": len(data.train), "val": len(data.val)},
             "outlines": {
                 "train": sum(e.outline is not None for e in data.train),
-                "train_shown": int(self.task.drawer.shown.sum()),
+                "train_shown": int(shown.sum()),
+                "train_drawn_shown": int((shown & np.array([e.is_drawn_on for e in data.train])).sum()),
                 "val": sum(e.outline is not None for e in data.val),
             },
             "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
@@ -111,7 +112,7 @@ def dry_run(recipe: RegionRecipe, data: RegionData) -> str:
     drawer, outlined = task.drawer, [e for e in data.train if e.outline is not None]
     step = _measured_step(task, recipe)
     seconds = recipe.epochs * drawer.steps * step.seconds
-    drawn = sum(bool(e.outline.any()) for e in outlined if e.outline is not None)
+    drawn = sum(e.is_drawn_on for e in outlined)
     counts = [sum(e.label == k for e in data.train) for k in range(len(data.classes))]
     weights = sum(parameter.numel() for parameter in task.network.parameters())
     lines = (
@@ -122,6 +123,12 @@ def dry_run(recipe: RegionRecipe, data: RegionData) -> str:
         f"one step took {step.seconds:.2f} s (loss {step.loss:.3f}): about {duration(seconds)} in all",
     )
     return "\n".join(lines)
+
+
+def is_region_run(directory: Path) -> bool:
+    """Say whether a directory holds a finished run of a region network."""
+    path = directory / RUN_FILE
+    return path.is_file() and "region" in json.loads(path.read_text(encoding="utf-8")).get("recipe", {})
 
 
 @dataclass(frozen=True, slots=True)

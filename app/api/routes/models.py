@@ -24,6 +24,7 @@ def _document(model: LoadedModel) -> LoadedModelDocument:
         architecture=manifest.architecture,
         labels=[label.name for label in manifest.labels],
         grid=list(manifest.grid),
+        region=None if manifest.region is None else manifest.region.of,
         device=model.runs_on.device,
         provider=model.runs_on.provider,
         sha256=manifest.model_sha256,
@@ -47,6 +48,7 @@ async def list_models(context: ContextDep) -> ModelsDocument:
         pairs=[PairDocument(interest=p.interest, overlap=p.overlap, alpha=p.alpha) for p in catalogue.pairs],
         ensemble=list(catalogue.members),
         multiclass=list(catalogue.multiclass),
+        regions=list(catalogue.regions),
         fitted=None if catalogue.fitted is None else _fitted(catalogue.fitted),
     )
 

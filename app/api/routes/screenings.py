@@ -58,8 +58,8 @@ async def create_screening(
     include: Annotated[
         str | None,
         Query(
-            description="Comma list of maps, overlays, film, ensemble, ensemble_maps, regions, multiclass;"
-            " default all but film and ensemble_maps"
+            description="Comma list of maps, overlays, film, ensemble, ensemble_maps, regions, multiclass,"
+            " predicted_regions; default all but film, ensemble_maps and predicted_regions"
         ),
     ] = None,
     overlay_size: Annotated[str | None, Query(description="Longer side in px, or original")] = None,

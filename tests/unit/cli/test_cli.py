@@ -17,7 +17,7 @@ from app.cli.exit_codes import OK, SOME_FAILED, UNUSABLE
 from app.cli.screen import answer_names, films_below
 from app.inference.device import CPU_PROVIDER
 from tests.phantoms import chest_film, dicom_bytes, dicom_dataset, jpeg_bytes, png_bytes
-from tests.toy_models import FILES, change_manifest, sha256, write_ensemble
+from tests.toy_models import FILES, change_manifest, sha256, write_catalogue, write_ensemble, write_region_model
 
 Captured = pytest.CaptureFixture[str]
 
@@ -300,6 +300,23 @@ def test_maps_of_the_ensemble_are_written_only_on_request(fitted: Path, films: P
     assert drawn == {f"a.ensemble-{label['name']}.png" for label in found["with"] if label["evaluated"]}
     assert "a.ensemble-mers.png" not in drawn
     assert not list((tmp_path / "without").glob("a.ensemble-*.png"))
+
+
+def test_predicted_regions_are_written_only_on_request(release: Path, films: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(release, tmp_path / "models")
+    write_region_model(models, "outliner", seed=8)
+    write_catalogue(models, "covid19", "pneumonia", ["ensemble-toy"], regions=["outliner"])
+    for folder, asked in (("without", []), ("with", ["--predicted-regions"])):
+        main(["--models-dir", str(models), "screen", str(films / "a.png"), "--out", folder, *asked])
+
+    answers = [
+        json.loads((tmp_path / folder / "a.json").read_text(encoding="utf-8"))["predicted_regions"]
+        for folder in ("without", "with")
+    ]
+    assert answers[0] is None
+    assert [each["name"] for each in answers[1]] == ["outliner"]
+    assert (tmp_path / "with" / "a.predicted-region-outliner.png").is_file()
+    assert not list((tmp_path / "without").glob("a.predicted*"))
 
 
 def test_the_ensemble_is_listed_shown_and_verified_beside_the_models(fitted: Path, capsys: Captured) -> None:

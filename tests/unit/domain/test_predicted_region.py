@@ -12,6 +12,7 @@ from app.domain.predicted_region import (
     area_share,
     hottest_area,
     intersection_over_union,
+    reduced,
     region_flags,
     region_mask,
 )
@@ -163,3 +164,26 @@ def test_where_the_map_is_flat_or_the_region_empty_nothing_is_made_up() -> None:
 def test_a_map_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="against a map"):
         agreement(np.zeros((2, 3), np.float32), np.zeros((3, 2), np.float32))
+
+
+@given(side=st.sampled_from([32, 57, 64, 113, 160, 224]), seed=st.integers(0, 99))
+def test_the_reduced_grid_keeps_the_mean_and_never_exceeds_its_cells(side: int, seed: int) -> None:
+    values = np.random.default_rng(seed).random((side, side)).astype(np.float32)
+
+    found = reduced(values)
+
+    assert found.shape[0] == found.shape[1] <= 56
+    assert side % found.shape[0] == 0
+    assert float(found.mean()) == pytest.approx(float(values.mean()), abs=1e-5)
+    assert values.min() <= found.min() <= found.max() <= values.max()
+
+
+def test_the_reduced_grid_is_the_mean_of_blocks() -> None:
+    values = np.zeros((112, 112), np.float32)
+    values[:2, 2:4] = [[1.0, 0.0], [1.0, 1.0]]
+
+    found = reduced(values)
+
+    assert found.shape == (56, 56)
+    assert found[0, 1] == 0.75
+    assert found.sum() == 0.75

@@ -87,7 +87,7 @@ def _exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         return kept[key][1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.release.export_network", export)
+        patch.setattr("training.release_source.export_network", export)
         patch.setattr("training.audit.subject.export_network", export)
         yield
 

@@ -139,8 +139,8 @@ def test_a_member_is_evaluated_label_by_label(
         shutil.copytree(exported.directory, directory, dirs_exist_ok=True)
         return exported.export
 
-    monkeypatch.setattr("training.release.load_run", lambda _: member)
-    monkeypatch.setattr("training.release.export_network", exported_before)
+    monkeypatch.setattr("training.release_source.load_run", lambda _: member)
+    monkeypatch.setattr("training.release_source.export_network", exported_before)
 
     asked = Asked((phantom_manifest,), "val")
     artifact = release(tmp_path, "member", "0.1.0", tmp_path / "models", asked, accept_failed=True)
@@ -269,7 +269,7 @@ def test_a_failed_release_leaves_nothing_behind(trained: Path, tmp_path: Path, m
         (directory / MODEL_FILE).write_bytes(b"half a model")
         raise ExportError("cam of the ONNX graph is off")
 
-    monkeypatch.setattr("training.release.export_network", fails_half_way)
+    monkeypatch.setattr("training.release_source.export_network", fails_half_way)
 
     with pytest.raises(ExportError, match="is off"):
         release(trained, "covid19", "1.0.0", tmp_path / "models")

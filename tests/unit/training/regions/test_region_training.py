@@ -194,7 +194,7 @@ def test_a_finished_run_is_read_back_and_not_trained_again(trained: Path, manife
 
     assert run.recipe == tiny_region_recipe()
     assert record["classes"] == ["not_covid19", "covid19"]
-    assert record["outlines"] == {"train": 8, "train_shown": 8, "val": 4}
+    assert record["outlines"] == {"train": 8, "train_shown": 8, "train_drawn_shown": 8, "val": 4}
     before = (trained / "best.pt").stat().st_mtime_ns
     data_, _ = load_data(run.recipe, [manifest], None)
     RegionRun(run.recipe, data_, trained).train()
