@@ -9,6 +9,7 @@ from training.recipe_changes import add_set_argument, read_changes, with_changes
 
 if TYPE_CHECKING:
     from training.multiclass.films import FilmSet
+    from training.multiclass.run import RunData
 
 _HELD_OUT = ("split", "val", "test")
 
@@ -33,6 +34,30 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, train nothing")
     train.add_argument("--out", type=Path, required=True, help="directory of the run; resumes what is there")
     train.set_defaults(run=_train)
+    measure = verbs.add_parser(
+        "evaluate-multiclass",
+        help="measure a run of several classes on its held-out films: tables, ROC, confusion matrix",
+    )
+    _add_finished(measure)
+    measure.add_argument("--out", type=Path, required=True, help="folder for evaluation.json, evaluation.md and plots")
+    measure.set_defaults(run=_measure)
+    release = verbs.add_parser(
+        "release-multiclass", help="export a run of several classes, calibrate, measure and write the artefact"
+    )
+    _add_finished(release)
+    release.add_argument("--name", required=True, help="of the artefact, e.g. resnet50v2")
+    release.add_argument("--version", required=True, help="of the artefact, e.g. 1.0.0")
+    release.add_argument("--models", type=Path, default=Path("models"), help="models directory")
+    release.add_argument("--accept-failed", action="store_true", help="keep a version whose verdict fails")
+    release.set_defaults(run=_release)
+
+
+def _add_finished(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("run_dir", type=Path, help="directory of a finished run")
+    _add_lists(verb)
+    verb.add_argument("--stage", help="whose best epoch; the one that validation liked best otherwise")
+    verb.add_argument("--positive", help="the class whose ROC is drawn; covid19 if there is one, else the first")
+    verb.add_argument("--release", action="store_true", help="this is a release: part test may be read")
 
 
 def _add_lists(verb: argparse.ArgumentParser) -> None:
@@ -86,3 +111,39 @@ def _train(arguments: argparse.Namespace) -> int:
     for stage in record["stages"]:
         print(f"{stage['name']}: epoch {stage['best_epoch']} of {stage['epochs']}, macro F1 {stage['best_validation']}")
     return 0
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    """Measure a run on its held-out films."""
+    from training.multiclass.finished import load_multiclass_run
+    from training.multiclass.measure import TEXT_FILE, measure_run
+
+    run = load_multiclass_run(arguments.run_dir, arguments.stage)
+    measure_run(run, _data_of(arguments), arguments.out, arguments.positive)
+    print((arguments.out / TEXT_FILE).read_text(encoding="utf-8"))
+    print(f"written to {arguments.out}")
+    return 0
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    """Release a run."""
+    from training.multiclass.release import ClassesAsked, release_classes
+
+    asked = ClassesAsked(
+        arguments.run_dir, arguments.name, arguments.version, arguments.stage, arguments.positive,
+        arguments.accept_failed,
+    )  # fmt: skip
+    artifact = release_classes(asked, _data_of(arguments), arguments.models)
+    manifest, size = artifact.manifest, artifact.model_path.stat().st_size
+    print(f"{artifact.directory}: {manifest.title}, {size / 1e6:.1f} MB, weights in {manifest.precision.storage}")
+    return 0
+
+
+def _data_of(arguments: argparse.Namespace) -> "RunData":
+    """Divide the films that a command line names as the run divided them."""
+    from training.multiclass.finished import load_multiclass_run
+    from training.multiclass.run import select_parts
+    from training.release import require_release
+
+    require_release(arguments.held_out, arguments.release)
+    return select_parts(load_multiclass_run(arguments.run_dir).recipe, films_of(arguments), arguments.held_out)

@@ -34,8 +34,8 @@ class LabelledFilm:
         Index of its class.
     paediatric
         None where the age group is not stated.
-    licence
-        What the source states.
+    licence, view, sex
+        What the list states; empty where it does not.
     """
 
     path: Path
@@ -45,6 +45,8 @@ class LabelledFilm:
     label: int
     paediatric: bool | None = None
     licence: str = ""
+    view: str = ""
+    sex: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +101,24 @@ def from_manifest(manifest: Path) -> FilmSet:
         If it cannot be read, or no film of it has a class.
     """
     films = read_manifest(manifest)
-    kept = [
-        LabelledFilm(film.path, film.part, film.group, film.source, CLASSES.index(name), film.paediatric, film.licence)
-        for film in films
-        if (name := class_of(film)) is not None
-    ]
+    kept = [_labelled(film, name) for film in films if (name := class_of(film)) is not None]
     if not kept:
         raise ManifestError(f"{manifest.name}: none of {len(films)} films is {', '.join(CLASSES)}")
     return FilmSet(CLASSES, tuple(kept), len(films) - len(kept), {list_name(manifest): manifest_sha256(manifest)})
+
+
+def _labelled(film: Film, name: str) -> LabelledFilm:
+    return LabelledFilm(
+        film.path,
+        film.part,
+        film.group,
+        film.source,
+        CLASSES.index(name),
+        film.paediatric,
+        licence=film.licence,
+        view=film.view,
+        sex=film.sex,
+    )
 
 
 def list_name(path: Path) -> str:

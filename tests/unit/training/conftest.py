@@ -12,6 +12,7 @@ from torch import nn
 
 from app.inference.artifact import Artifact
 from tests.toy_models import write_lungs
+from tests.unit.training.multiclass_data import write_classes
 from tests.unit.training.phantom_data import rows, tiny_recipe, write_data
 from training.export import Export, TrainedRun, export_network, load_run
 from training.networks import build_network
@@ -62,6 +63,12 @@ def phantom_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three parts of drawn films, children of a source of their own."""
     made = [*rows("train", 32), *rows("val", 64), *rows("test", 48)]
     return write_data(tmp_path_factory.mktemp("films"), made)
+
+
+@pytest.fixture(scope="session")
+def classes_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three parts of drawn films of three exclusive classes."""
+    return write_classes(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture(scope="session")

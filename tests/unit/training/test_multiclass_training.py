@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 from torch import nn
 from torch.nn import functional
 
-from tests.unit.training.multiclass_data import HEAD_STAGE, TOP_STAGE, data_of, tiny_recipe, write_classes
+from tests.unit.training.multiclass_data import HEAD_STAGE, TOP_STAGE, data_of, tiny_recipe
 from training.__main__ import main
 from training.multiclass.augmentation import RandomChange, changed
 from training.multiclass.films import CLASSES
@@ -30,11 +30,6 @@ from training.multiclass.run import MulticlassRun
 from training.multiclass.task import Examples, HeadTask, StageTask, to_input, validation_scores
 from training.networks import build_network, head_of
 from training.phantoms import radiograph_phantom
-
-
-@pytest.fixture(scope="session")
-def classes_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_classes(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import timm
 import torch
@@ -13,6 +14,8 @@ from training.networks import ExplainedNetwork, WeightsError, build_network, ini
 from training.networks.keras_weights import read_keras_weights, torch_name
 from training.networks.resnet50v2 import ResNet50V2
 from training.networks.weights import from_timm
+from training.onnx_graph import rebuild_network, to_onnx
+from training.onnx_session import ExportedNetwork
 
 TOP = "stages.2.blocks.5.conv3"
 
@@ -162,6 +165,22 @@ def test_the_imagenet_classifier_of_keras_is_left_out_and_old_names_are_read(tmp
 def test_imagenet_weights_that_nobody_hosts_are_explained(architecture: str, words: str) -> None:
     with pytest.raises(WeightsError, match=words):
         initialise(nn.Linear(1, 1), architecture, "imagenet")
+
+
+@pytest.mark.slow
+def test_its_export_agrees_with_the_network_and_gives_it_back(network: ResNet50V2, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    films = torch.rand(2, 3, 64, 64)
+    onnx.save(to_onnx(network, "resnet50v2", 64), path)
+
+    found = ExportedNetwork(path).outputs(films.numpy())
+    rebuilt = rebuild_network(path)
+
+    with torch.inference_mode():
+        logits, features, cam = ExplainedNetwork(network)(films)
+        torch.testing.assert_close(rebuilt(films), network(films))
+    for one, other in zip((found.logits, found.features, found.cam), (logits, features, cam), strict=True):
+        np.testing.assert_allclose(one, other.numpy(), rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
 def test_an_unknown_layout_is_refused() -> None:
