@@ -58,7 +58,7 @@ def add_parser(verbs: "Verbs") -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Screen every file; those that fail are named, the others are still done."""
-    parts: set[Part] = {"maps", "ensemble", "regions"}
+    parts: set[Part] = {"maps", "ensemble", "regions", "multiclass"}
     if parsed.ensemble_maps:
         parts.add("ensemble_maps")
     if parsed.predicted_regions:
@@ -154,6 +154,7 @@ def figures(screening: Screening) -> Iterator[tuple[str, bytes]]:
             )
     yield from _divergence_figures(result, draw)
     yield from _label_figures(result, draw)
+    yield from _class_figures(result, draw)
     for region in result.predicted_regions or ():
         title = f"Predicted region ({region.region_of}), no explanation: {100 * region.share:.1f} % of the film"
         caption = Caption(title, "outside the region", "inside the region")
@@ -182,6 +183,17 @@ def _label_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[str, b
             caption = Caption(title, "no evidence", f"most of the mean logit of {label.name}")
             display = drawn(positive_share(found.values), found.flags)
             yield f"ensemble-{label.name}", draw(display, found.extent, caption)
+
+
+def _class_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[str, bytes]]:
+    for found in result.multiclass or ():
+        if found.activation_map is not None:
+            name = DISPLAY_NAMES.get(found.predicted, found.predicted)
+            share = found.probabilities[found.predicted]
+            title = f"{found.title}: {name}, {share:.2f} among its classes{_outside(found.outside_lungs)}"
+            caption = Caption(title, "no evidence", f"most evidence for {name}")
+            display = drawn(positive_share(found.activation_map), found.map_flags)
+            yield f"multiclass-{found.name}", draw(display, found.extent, caption)
 
 
 def _outside(share: float | None) -> str:

@@ -17,7 +17,15 @@ from app.cli.exit_codes import OK, SOME_FAILED, UNUSABLE
 from app.cli.screen import answer_names, films_below
 from app.inference.device import CPU_PROVIDER
 from tests.phantoms import chest_film, dicom_bytes, dicom_dataset, jpeg_bytes, png_bytes
-from tests.toy_models import FILES, change_manifest, sha256, write_catalogue, write_ensemble, write_region_model
+from tests.toy_models import (
+    FILES,
+    change_manifest,
+    sha256,
+    write_catalogue,
+    write_classes,
+    write_ensemble,
+    write_region_model,
+)
 
 Captured = pytest.CaptureFixture[str]
 
@@ -345,3 +353,22 @@ def test_an_ensemble_of_other_weights_fails_verification_and_serves_nothing(fitt
 def test_an_ensemble_is_asked_for_in_vain_where_none_was_fitted(capsys: Captured) -> None:
     assert main(["models", "show", "ensemble"]) == UNUSABLE
     assert "there is no model 'ensemble'" in capsys.readouterr().err
+
+
+def test_networks_of_exclusive_classes_answer_and_are_drawn_where_they_have_maps(
+    release: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    models_dir = tmp_path / "models"
+    shutil.copytree(release, models_dir)
+    write_classes(models_dir, "resnet50v2")
+    write_classes(models_dir, "covidnet", maps=False)
+    write_catalogue(models_dir, "covid19", "pneumonia", ["ensemble-toy"], multiclass=["resnet50v2", "covidnet"])
+    monkeypatch.setenv("DISCERN_MODELS_DIR", str(models_dir))
+
+    codes = [main(["screen", str(films / "a.png"), "--out", "answers"]), main(["models", "verify", "covidnet"])]
+
+    answer = json.loads((tmp_path / "answers" / "a.json").read_text(encoding="utf-8"))
+    assert codes == [OK, OK]
+    assert [each["explanation"]["kind"] for each in answer["multiclass"]] == ["cam", "none"]
+    assert [path.name for path in (tmp_path / "answers").glob("*multiclass*")] == ["a.multiclass-resnet50v2.png"]
+    assert "covidnet 1.0.0: valid" in capsys.readouterr().out
