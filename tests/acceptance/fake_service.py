@@ -156,6 +156,33 @@ def _label_map(number: int, extent: list[float]) -> dict[str, Any]:
     }
 
 
+def predicted_region(side: int, extent: list[float]) -> dict[str, Any]:
+    """A disc in the right lower zone, as an expert with a second output predicts it."""
+    i, j = (np.mgrid[0:40, 0:40] + 0.5) / 40
+    inside = np.hypot(j - 0.34, i - 0.62) < 0.13
+    return {
+        "name": "pneumonia-region",
+        "title": "Pneumonia expert with a predicted region of opacities",
+        "notice": "A predicted region is a second output of the network. It is not an explanation.",
+        "target": "pneumonia",
+        "probability": 0.81,
+        "decision": "positive",
+        "flags": [],
+        "region": {
+            "of": "opacities",
+            "values": np.where(inside, 0.9, 0.05).tolist(),
+            "extent": extent,
+            "area_share": float(inside.mean()),
+            "flags": [] if side > 500 else ["empty_region"],
+        },
+        "overlay": None,
+        "agreement": [
+            {"with": "cam", "alpha": None, "iou": 0.41, "energy_inside": 0.37, "correlation": 0.52},
+            {"with": "divergence", "alpha": 15.0, "iou": None, "energy_inside": None, "correlation": None},
+        ],
+    }
+
+
 def answer(content: bytes, query: dict[str, str]) -> dict[str, Any]:
     """Build the whole answer for one film."""
     kind, pixels = _film(content)
@@ -225,6 +252,9 @@ def answer(content: bytes, query: dict[str, str]) -> dict[str, Any]:
             for name in ("covid19", "pneumonia", "findings")
         ],
         "experts": experts,
+        "predicted_regions": [predicted_region(side, extent)]
+        if "predicted_regions" in query.get("include", "")
+        else None,
         "film": film,
         "divergence": {
             "interest": interest,
@@ -271,8 +301,12 @@ def create_app() -> FastAPI:
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        kinds = {"covid19": "expert", "pneumonia": "expert", "findings": "multilabel"}
-        return {"models": [{"name": name, "version": "1.0.0", "kind": kind} for name, kind in kinds.items()]}
+        kinds = {"covid19": "expert", "pneumonia": "expert", "findings": "multilabel", "pneumonia-region": "expert"}
+        region = {"pneumonia-region": "opacities"}
+        models = [
+            {"name": name, "version": "1.0.0", "kind": kind, "region": region.get(name)} for name, kind in kinds.items()
+        ]
+        return {"models": models, "regions": list(region)}
 
     @app.get("/v1/example")
     async def example(describe: bool = False) -> Response:

@@ -1123,6 +1123,77 @@ def test_the_answer_and_the_films_can_be_saved(opened: Page) -> None:
     assert len({saved["save-cam-1"], saved["save-cam-2"], saved["save-divergence"]}) == 3
 
 
+def test_a_region_is_predicted_on_request_and_never_called_an_explanation(opened: Page) -> None:
+    first = screened(opened, lambda: choose(opened, film_png(600, 800)))
+    card = opened.locator("#predicted-card")
+    if card.is_hidden():
+        pytest.skip("this service ships no network that predicts regions")
+    assert first["predicted_regions"] is None
+    expect(card).to_contain_text("not an explanation of the classifier")
+
+    answer = screened(opened, lambda: opened.click("#predict-region"))
+
+    (found,) = answer["predicted_regions"]
+    drawn = card.locator("canvas")
+    expect(drawn).to_have_attribute("aria-label", re.compile("outline of the predicted region"))
+    expect(opened.locator("#predict-region")).to_be_hidden()
+    expect(card.locator(".agreement li")).to_have_count(len(found["agreement"]))
+    seen = pixels(opened, "#predicted-card canvas")
+    is_line = (seen[..., :3] == (64, 224, 255)).all(axis=2)
+    values = np.array(found["region"]["values"])
+    if values.max() >= 0.5 > values.min():
+        assert 0.0005 < is_line.mean() < 0.2
+        rows, columns = np.nonzero(is_line)
+        grey = seen[~is_line][:, :3]
+        assert (grey[:, 0] == grey[:, 1]).all()  # nothing but the outline is coloured
+        inside = np.argwhere(values >= 0.5)
+        x0, y0, x1, y1 = found["region"]["extent"]
+        scale = seen.shape[0] / answer["image"]["height"]
+        middle = (inside.mean(axis=0) + 0.5) / len(values)
+        expected = (y0 + middle[0] * (y1 - y0)) * scale, (x0 + middle[1] * (x1 - x0)) * scale
+        assert abs(rows.mean() - expected[0]) < 0.06 * seen.shape[0]
+        assert abs(columns.mean() - expected[1]) < 0.06 * seen.shape[0]
+
+
+def test_another_film_forgets_the_predicted_region(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(600, 800)))
+    if opened.locator("#predicted-card").is_hidden():
+        pytest.skip("this service ships no network that predicts regions")
+    screened(opened, lambda: opened.click("#predict-region"))
+    expect(opened.locator("#predicted-answers canvas")).to_have_count(1)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500), "other.png"))
+
+    expect(opened.locator("#predict-region")).to_be_visible()
+    expect(opened.locator("#predicted-answers canvas")).to_have_count(0)
+
+
+def test_a_region_flagged_empty_says_so(opened: Page) -> None:
+    def emptied(route: Route) -> None:
+        response = route.fetch()
+        content = response.json()
+        for region in content["predicted_regions"] or ():
+            region["region"] |= {"flags": ["empty_region"], "area_share": 0.0}
+        route.fulfill(response=response, json=content)
+
+    screened(opened, lambda: choose(opened, film_png(600, 800)))
+    if opened.locator("#predicted-card").is_hidden():
+        pytest.skip("this service ships no network that predicts regions")
+    opened.route("**/v1/screenings?*", emptied)
+    screened(opened, lambda: opened.click("#predict-region"))
+
+    expect(opened.locator("#predicted-card [data-flag=empty_region]")).to_contain_text("nothing to outline")
+
+
+def test_an_expert_that_predicts_a_region_is_no_choice_of_a_pair(opened: Page) -> None:
+    screened(opened, lambda: choose(opened, film_png(600, 800)))
+
+    offered = opened.locator("#interest option").evaluate_all("options => options.map((option) => option.value)")
+
+    assert "covid19" in offered
+    assert not [name for name in offered if name.endswith("-region")]
+
+
 def test_only_viewing_preferences_are_remembered(opened: Page, service_url: str) -> None:
     screened(opened, lambda: choose(opened, film_png(400, 500)))
     opened.fill("#alpha-number", "22")

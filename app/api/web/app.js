@@ -8,12 +8,13 @@ import { filmBitmap, watchIntake } from "./intake.js";
 import { LabelMap } from "./label-map.js";
 import { Panel } from "./panel.js";
 import { parsePretest } from "./pretest.js";
+import { PredictedRegionCard } from "./predicted-region.js";
 import { loadPreferences, savePreferences } from "./preferences.js";
 import { tripleReadings } from "./readings.js";
 import { expertCard, factRows, failure, findings, noteItems, objections } from "./report.js";
 import { gridOnFilm, regionsAboveHalf } from "./resampling.js";
 import { saveBlob, savePlate, saveSheet } from "./saving.js";
-import { Problem, describeExample, ensembleWithMaps, expertNames, fetchExample, screen } from "./service.js";
+import { Problem, abilities, describeExample, ensembleWithMaps, fetchExample, predictedRegions, screen } from "./service.js";
 import { className } from "./words.js";
 
 const NOTICE = byId("notice").textContent;
@@ -37,6 +38,12 @@ const labelMap = new LabelMap(byId("label-map"), {
   look: currentLook,
   tell,
   onHide: () => { byId("heat").click(); },
+});
+
+const predictedCard = new PredictedRegionCard(byId("predicted-card"), {
+  ask: () => predictedRegions(shown.file, { interest: shown.interest, overlap: shown.overlap, alpha: look.alpha, evidence: shown.evidence, force: shown.forced }),
+  filmInView: () => ({ film: shown.film, image: shown.response.image }),
+  onFailure: (error) => fail(error, {}),
 });
 
 function tell(text) {
@@ -165,6 +172,7 @@ function showResult() {
       reason ? `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.?$/, ".")}` : "The divergence is meant for films that both experts find positive.") : null,
   ].filter(Boolean));
   byId("experts").replaceChildren(...[shown.interest, shown.overlap].map((name) => expertCard(name, response.experts[name])));
+  predictedCard.reset();
   byId("findings").replaceChildren(...findings(response.ensemble, (name) => labelMap.toggle(name)));
   labelMap.forget(shown.film, response.image);
   byId("classes").replaceChildren(...exclusiveClasses(response.multiclass));
@@ -334,8 +342,9 @@ async function start() {
   wireControls();
   wireSaving();
   watchIntake((file) => examine(file), () => tell("That was no file. Drop a PNG, JPEG or DICOM film."));
-  const [example, names] = await Promise.all([describeExample(), expertNames()]);
-  experts = names;
+  const [example, able] = await Promise.all([describeExample(), abilities()]);
+  experts = able.experts;
+  byId("predicted-card").hidden = able.regions.length === 0;
   showChoices();
   if (example) {
     byId("example").hidden = false;

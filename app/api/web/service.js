@@ -66,6 +66,14 @@ export async function ensembleWithMaps(file, { force }, cancelled) {
   return answer.ensemble;
 }
 
+/** What networks that predict regions say of the same film; the divergence they are compared with is the one in view. */
+export async function predictedRegions(file, { interest, overlap, alpha, evidence, force }) {
+  const query = new URLSearchParams({ include: "maps,predicted_regions", interest, overlap, alpha: String(alpha), evidence });
+  const answer = await post(file, query, force);
+  if (!answer.predicted_regions?.length) throw new Problem({ code: "unexpected_answer", detail: "no region was predicted" });
+  return answer.predicted_regions;
+}
+
 async function post(file, query, force, cancelled) {
   if (force) query.set("force", "true");
   const body = new FormData();
@@ -96,13 +104,17 @@ export async function fetchExample(cancelled) {
   return { file: new File([await response.blob()], "example", { type }), source: response.headers.get("X-Source") };
 }
 
-/** The names of the experts that can be paired; empty where the service does not say. */
-export async function expertNames() {
+/**
+ * What the service can do: the `experts` that can be paired, and the networks that predict `regions`; both empty where it
+ * does not say. An expert that predicts a region answers a question of its own and is no partner.
+ */
+export async function abilities() {
   try {
     const answer = await (await request("v1/models")).json();
     const models = Array.isArray(answer) ? answer : (answer.models ?? []);
-    return [...new Set(models.filter((model) => model.kind === "expert").map((model) => model.name))];
+    const experts = models.filter((model) => model.kind === "expert" && !model.region).map((model) => model.name);
+    return { experts: [...new Set(experts)], regions: answer.regions ?? [] };
   } catch {
-    return [];
+    return { experts: [], regions: [] };
   }
 }

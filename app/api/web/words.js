@@ -64,6 +64,8 @@ const FLAGS = {
   too_small: ["warning", "The image is smaller than the networks' input."],
   burned_in_annotation: ["caution", "The film carries annotations in its pixels, which networks may react to."],
   orientation_applied: ["note", "The file's orientation mark was applied."],
+  empty_region: ["caution", "Hardly anything on this film (less than 0.1 % of it) is predicted to be of this kind; there is nothing to outline."],
+  saturated_region: ["caution", "Nearly the whole film (more than 80 % of it) is predicted to be of this kind; the outline says nothing."],
   page_and_service_disagree: ["warning", "The page and the service compute different divergences. Do not rely on this map; tell whoever runs the service."],
 };
 
