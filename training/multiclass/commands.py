@@ -93,6 +93,7 @@ def films_of(arguments: argparse.Namespace) -> "FilmSet":
 
 def _train(arguments: argparse.Namespace) -> int:
     """Train one network by a recipe."""
+    from training.multiclass.plan import plan_text
     from training.multiclass.run import MulticlassRun, select_parts
 
     changes: dict[str, Any] = {  # Any: values of settings
@@ -104,8 +105,8 @@ def _train(arguments: argparse.Namespace) -> int:
     recipe = with_changes(recipe, {**changes, **read_changes(arguments.changes)})
     data = select_parts(recipe, films_of(arguments), arguments.held_out)
     run = MulticlassRun(recipe, data, arguments.out, arguments.device)
-    print(run.plan())
     if arguments.dry_run:
+        print(plan_text(run))
         return 0
     record = run.train()
     for stage in record["stages"]:

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from app.domain.preprocessing import to_network_input
 from app.domain.radiograph import Provenance, Radiograph
 from training.datasets import read_grey
-from training.engine import BEST_FILE, LoopSettings, TrainingLoop
+from training.engine import BEST_FILE, LoopSettings, TrainingLoop, chosen_device
 from training.multiclass.films import FilmSet, LabelledFilm
-from training.multiclass.frozen import parameters_of, trainable_names, trained_names
+from training.multiclass.frozen import trainable_names, trained_names
 from training.multiclass.parts import HeldOut, Parts, divided
 from training.multiclass.recipe import ALL, HEAD, MulticlassRecipe, Stage
 from training.multiclass.task import Examples, HeadTask, StageTask
@@ -106,7 +106,7 @@ class MulticlassRun:
                 f"stage {recipe.stages[0].name!r} would freeze random weights:"
                 " --initial-weights of a pretrained network expected"
             )
-        self.recipe, self.data, self.directory, self._device = recipe, data, directory, device
+        self.recipe, self.data, self.directory, self.device = recipe, data, directory, device
         torch.manual_seed(recipe.seed)
         self.network: nn.Module = build_network(recipe.architecture, len(data.films.classes), recipe.size_px)
         initialise(self.network, recipe.architecture, recipe.initial_weights)
@@ -122,29 +122,6 @@ class MulticlassRun:
         """Name the parameters that a stage moves."""
         return trained_names(self.network, stage.trains, self._trainable)
 
-    def plan(self) -> str:
-        """Say what `train` would do, with its films and the numbers of parameters."""
-        recipe, classes = self.recipe, self.data.films.classes
-        lines = [
-            f"{recipe.architecture}, {recipe.size_px} px, from {recipe.initial_weights}"
-            + (f", setting {recipe.setting}" if recipe.setting else "")
-        ]
-        for part, counts in self.data.counts().items():
-            each = ", ".join(f"{name} {counts[name]}" for name in classes)
-            lines.append(f"  {part}: {counts['films']} films of {counts['patients']} patients ({each})")
-        lines.append(f"  left out, as their class is none of these or not known: {self.data.films.left_out}")
-        said = ", ".join(f"{name} {weight:.3f}" for name, weight in zip(classes, self.weights, strict=True))
-        lines.append(f"  class weights: {said}")
-        steps = math.ceil(len(self.data.parts.train) / recipe.batch_size)
-        for stage in recipe.stages:
-            count = sum(p.numel() for p in parameters_of(self.network, self.trained(stage)).values())
-            stop = f", stops after {stage.patience} epochs without a better macro F1" if stage.patience else ""
-            lines.append(
-                f"  stage {stage.name}: {stage.trains}, {count:,} parameters, {stage.epochs} epochs of"
-                f" {steps} steps, Adam {stage.learning_rate:g}{stop}"
-            )
-        return "\n".join(lines)
-
     def train(self) -> dict[str, Any]:  # Any: a JSON object
         """Train every stage, keep the best epoch of all, and return what ``run.json`` says."""
         for stage in self.recipe.stages:
@@ -158,6 +135,7 @@ class MulticlassRun:
     def _stage(self, stage: Stage, train: Examples, validation: Examples) -> dict[str, Any]:  # Any: a JSON object
         """Train a stage from the network as it is, and put its best epoch into the network."""
         films = {"classes": self.data.films.classes, "train": train, "validation": validation, "weights": self.weights}
+        self.network.to(chosen_device(self.device))
         only_head = stage.trains == HEAD and not self.recipe.augmentation.is_on
         task = (
             HeadTask(self.network, self.recipe, **films)  # type: ignore[arg-type]  # as named above
@@ -170,7 +148,7 @@ class MulticlassRun:
             mixed_precision=self.recipe.mixed_precision and not only_head,
             seed=self.recipe.seed,
             patience=stage.patience,
-            device=self._device,
+            device=self.device,
         )
         folder = self.directory / stage.name
         loop = TrainingLoop(task, settings, folder, self._identity(stage))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -384,7 +385,25 @@ def test_a_dry_run_says_films_weights_and_parameters_and_writes_nothing(
     assert code == 0
     assert "held_out: 30 films of 15 patients (covid19 10, normal 10, pneumonia 10)" in said
     assert "stage whole: all, 11,178,051 parameters, 9 epochs of" in said
+    assert re.search(r"a step takes \d+\.\d\d s, all of them \d+", said)
     assert not out.exists()
+
+
+def test_a_dry_run_of_a_transfer_says_that_features_are_computed_once(
+    classes_manifest: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["--recipe", str(_written_recipe(tmp_path)), "--initial-weights", str(pretrained)]
+    stages = "stages=[{name: head, trains: head, epochs: 5, learning_rate: 0.001, patience: 2}]"
+
+    main(
+        ["multiclass", "--manifest", str(classes_manifest), *told, "--set", stages, "--dry-run",
+         "--out", str(tmp_path / "run")]
+    )  # fmt: skip
+
+    said = capsys.readouterr().out
+    assert "stage head: head, 1,539 parameters" in said
+    assert "ends after 2 epochs without a better macro F1; about" in said
+    assert "computed once" in said
 
 
 def test_a_small_run_from_folders_leaves_what_a_transfer_needs(
