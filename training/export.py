@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from app.inference.manifest import GOLDEN_FILE, MODEL_FILE, PrecisionEntry
 from training.bootstrap import weighted_auroc
 from training.datasets import Film
 from training.lung_finder import LungFinder
-from training.networks import EXPERT_OUTPUTS, ExplainedNetwork, build_network
+from training.networks import EXPERT_OUTPUTS, ExplainedNetwork, anatomy_of, build_network
 from training.onnx_graph import ExportError, is_stored_in_half, store_in_half, to_onnx
 from training.onnx_session import ExportedNetwork, Outputs, raw_scores, serving_batches, serving_input
 from training.phantoms import radiograph_phantom
@@ -33,6 +33,8 @@ LOGIT_LIMIT: Final = 0.05
 AUROC_LIMIT: Final = 1e-3
 COSINE_LIMIT: Final = 0.9999
 FLIP_LIMIT: Final = 0.005
+MOST_BYTES: Final = 58_000_000
+"""A network that loses by half precision and is larger than this has only its last weights stored so."""
 _FEWEST_OF_A_CLASS: Final = 10
 _BATCH: Final = 16
 
@@ -106,14 +108,36 @@ def run_torch(network: nn.Module, films: NDArray[np.float32]) -> Outputs:
         return Outputs(*(part.numpy() for part in ExplainedNetwork(network).eval()(torch.from_numpy(films))))
 
 
-def rounded_to_half(network: nn.Module) -> nn.Module:
+def rounded_to_half(network: nn.Module, names: Collection[str] | None = None) -> nn.Module:
     """Copy a network with those weights rounded to float16 that `store_in_half` stores so."""
     rounded = copy.deepcopy(network)
     with torch.no_grad():
         for name, parameter in rounded.named_parameters():
-            if is_stored_in_half(name, parameter.ndim):
+            if is_stored_in_half(name, parameter.ndim) and (names is None or name in names):
                 parameter.copy_(parameter.half().float())
     return rounded
+
+
+def last_weights(network: nn.Module, most_bytes: int) -> set[str]:
+    """Name the weights to store in half precision so that a network takes no more than some bytes: the last ones.
+
+    What is rounded early is amplified by every layer behind it. The head, which the maps are made of, is kept; parts
+    that no export holds count for nothing.
+    """
+    anatomy = anatomy_of(network)
+    parameters = [
+        (name, parameter)
+        for name, parameter in network.named_parameters()
+        if not (anatomy.auxiliary and name.startswith(f"{anatomy.auxiliary}."))
+    ]
+    size, chosen = sum(4 * parameter.numel() for _, parameter in parameters), set[str]()
+    for name, parameter in reversed(parameters):
+        if size <= most_bytes:
+            break
+        if is_stored_in_half(name, parameter.ndim) and not name.startswith(f"{anatomy.head}."):
+            chosen.add(name)
+            size -= 2 * parameter.numel()
+    return chosen
 
 
 def _batches(
@@ -158,6 +182,8 @@ def precision_gate(
         change = max(change, float(np.abs(full.logits - half.logits).max()))
         cosine = min(cosine, float(cosines(full.cam, half.cam).min()))
         scores.append((indices, raw_scores(full.logits, run.recipe.kind), raw_scores(half.logits, run.recipe.kind)))
+        if change > LOGIT_LIMIT or cosine < COSINE_LIMIT:
+            break  # it is decided; ``films`` says after how many
     before, after = (np.concatenate([entry[k] for entry in scores]) for k in (1, 2))
     flips, aurocs = [0.0], []
     if val:
@@ -248,6 +274,25 @@ class Export:
     feature_shape: tuple[int, int, int]
 
 
+def _stored(
+    run: TrainedRun, val: Sequence[Film], lungs: LungFinder | None
+) -> tuple[nn.Module, PrecisionEntry, Collection[str] | None]:
+    """Give the network as it will be stored, what the gate measured, and which weights are halved (None: all)."""
+    rounded = rounded_to_half(run.network)
+    precision = precision_gate(run, rounded, val, lungs)
+    if precision.storage == "fp16":
+        return rounded, precision, None
+    last = last_weights(run.network, MOST_BYTES)
+    if last:
+        partly = rounded_to_half(run.network, last)
+        found = precision_gate(run, partly, val, lungs)
+        if found.storage == "fp16":
+            halved = sum(weights.numel() for name, weights in run.network.named_parameters() if name in last)
+            gates = {**found.gates, "weights_in_half": float(halved)}
+            return partly, found.model_copy(update={"gates": gates}), last
+    return run.network, precision, None
+
+
 def export_network(
     run: TrainedRun, directory: Path, val: Sequence[Film] = (), lungs: LungFinder | None = None
 ) -> Export:
@@ -274,13 +319,10 @@ def export_network(
     ExportError
         If parity or identity fails.
     """
-    rounded = rounded_to_half(run.network)
-    precision = precision_gate(run, rounded, val, lungs)
-    halved = precision.storage == "fp16"
-    network = rounded if halved else run.network
+    network, precision, names = _stored(run, val, lungs)
     model = to_onnx(network, run.recipe.architecture, run.recipe.size_px)
     path = directory / MODEL_FILE
-    onnx.save(store_in_half(model) if halved else model, path)
+    onnx.save(store_in_half(model, names) if precision.storage == "fp16" else model, path)
     session = ExportedNetwork(path)
     parity = parity_errors(session, network, val, run, lungs)
     films = phantom_inputs(run.specification)

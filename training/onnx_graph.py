@@ -4,7 +4,7 @@ The exporter's optimiser would fold batch normalisation into the convolutions; o
 that the network can be rebuilt from the file. ONNX Runtime fuses when it loads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -166,10 +166,17 @@ def is_stored_in_half(name: str, dimensions: int) -> bool:
     return name.endswith(".weight") and dimensions >= 2
 
 
-def store_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
+def store_in_half(model: onnx.ModelProto, names: Collection[str] | None = None) -> onnx.ModelProto:
     """Store convolution kernels and linear weights as float16, each with a Cast to float32 in front of its use.
 
     Initialisers keep their names. The values must have been rounded before: the computation is then unchanged.
+
+    Parameters
+    ----------
+    model
+        The network's graph.
+    names
+        Of the initialisers to store so; None is all that `is_stored_in_half`.
     """
     halved = onnx.ModelProto()
     halved.CopyFrom(model)
@@ -178,6 +185,8 @@ def store_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     renamed = {}
     for entry in graph.initializer:
         if entry.data_type != TensorProto.FLOAT or not is_stored_in_half(entry.name, len(entry.dims)):
+            continue
+        if names is not None and entry.name not in names:
             continue
         entry.CopyFrom(numpy_helper.from_array(to_array(entry).astype(np.float16), entry.name))
         renamed[entry.name] = f"{entry.name}.fp32"
