@@ -2,10 +2,13 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from training.recipe_changes import add_set_argument, read_changes, with_changes
 from training.regions.recipe import RegionRecipe, load_region_recipe, region_recipe_names
+
+if TYPE_CHECKING:
+    from training.regions.sources import PictureFolder
 
 ROWS: Final = tuple(f"{loss}:{ratio}" for loss in ("cross-entropy", "l1", "l2") for ratio in ("1", "0.25"))
 """Localisation loss and label ratio of the paper's tables."""
@@ -38,8 +41,11 @@ def _add_common(verb: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="CSV of films, masks.csv and boxes.csv beside it; repeatable; none for the drawn birds",
+        help="CSV of films, masks.csv and boxes.csv beside it; repeatable; none for pictures and for the drawn birds",
     )
+    verb.add_argument("--pictures", type=Path, metavar="DIR", help="pictures of outlined objects, one folder a class")
+    verb.add_argument("--masks", type=Path, metavar="DIR", help="their masks, where they are not beside the pictures")
+    verb.add_argument("--class", action="append", default=[], dest="classes", help="only this class; repeatable")
     verb.add_argument("--lungs", type=Path, help="artefact of the lung network, for recipes that crop to the lungs")
     verb.add_argument("--initial-weights", help="scratch, imagenet, or a checkpoint file")
     add_set_argument(verb)
@@ -54,13 +60,21 @@ def _recipe(arguments: argparse.Namespace, *names: str) -> RegionRecipe:
     return with_changes(load_region_recipe(arguments.recipe), {**changes, **read_changes(arguments.changes)})
 
 
+def _pictures(arguments: argparse.Namespace) -> "PictureFolder | None":
+    from training.regions.sources import PictureFolder
+
+    if arguments.pictures is None:
+        return None
+    return PictureFolder(arguments.pictures, arguments.masks, tuple(arguments.classes))
+
+
 def _regions(arguments: argparse.Namespace) -> int:
     """Train one network."""
     from training.regions.run import RegionRun, dry_run
     from training.regions.sources import load_data
 
     recipe = _recipe(arguments, "initial_weights", "seed")
-    data, manifests = load_data(recipe, arguments.manifest, arguments.lungs)
+    data, manifests = load_data(recipe, arguments.manifest, arguments.lungs, _pictures(arguments))
     if arguments.dry_run:
         print(dry_run(recipe, data))
         return 0
@@ -77,7 +91,7 @@ def _tables(arguments: argparse.Namespace) -> int:
     recipe = _recipe(arguments, "initial_weights")
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     plan = planned(recipe, arguments.rows.split(","), seeds, arguments.architecture)
-    data, _ = load_data(recipe, arguments.manifest, arguments.lungs)
+    data, _ = load_data(recipe, arguments.manifest, arguments.lungs, _pictures(arguments))
     table = run_experiment(Path(arguments.recipe).stem, plan, data, arguments.out, arguments.device)
     text = table_markdown(table)
     (arguments.out / "table.md").write_text(text, encoding="utf-8")

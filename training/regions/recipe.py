@@ -12,7 +12,7 @@ from training.recipe import Recipe
 from training.regions.losses import LocalisationLoss
 
 DRAWN: Final = "object"
-"""The region of the drawn set (`training.regions.drawn_birds`); every other one is of films."""
+"""The region of pictures and of the drawn birds (`training.regions.drawn_birds`); every other one is of films."""
 
 
 class RegionRecipe(Recipe):
@@ -21,8 +21,8 @@ class RegionRecipe(Recipe):
     Attributes
     ----------
     region
-        What the outlines show: ``lungs``, ``infection``, ``opacities`` (`training.regions.outlines`), or ``object``,
-        the drawn birds of the synthetic set, which needs no manifest and no target.
+        What the outlines show: ``lungs``, ``infection``, ``opacities`` (`training.regions.outlines`), or ``object``:
+        pictures in folders, or the drawn birds, which need no manifest and no target.
     localisation_loss, localisation_weight
         L_loc and λ of ``L = L_cls + λ L_loc``.
     label_ratio

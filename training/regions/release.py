@@ -8,14 +8,15 @@ from typing import Any, Final
 import numpy as np
 
 from app.domain.label_hierarchy import DISPLAY_NAMES, ENSEMBLE_LABELS
-from app.domain.predicted_region import NO_EXPLANATION
+from app.domain.predicted_region import NO_EXPLANATION, intersection_over_union
 from app.inference.manifest import REGION_OUTPUT, Manifest, RegionEntry
+from training.audit.estimates import PatientDraws
 from training.audit.report import Part
 from training.card_tables import table
 from training.datasets import Film
 from training.export import Export, TrainedRun
 from training.lung_finder import LungFinder
-from training.regions.examples import measured_films
+from training.regions.examples import MeasuredExample, measured_films
 from training.regions.export import as_expert_run, export_region_network
 from training.regions.measuring import MeasuredRun, measure
 from training.regions.outlines import FilmRegion
@@ -32,6 +33,7 @@ _PARTS_OF: Final[dict[str, tuple[FilmRegion, ...]]] = {
 _SHOWN: Final = {
     "outline_share": "outline, share of the film",
     "region_iou": "region: IoU with it",
+    "lungs_iou": "both lungs: IoU with it",
     "region_nothing": "region flagged empty or saturated",
     "map_energy": "own map: energy inside it",
     "map_hit": "own map: hit",
@@ -89,11 +91,10 @@ class RegionSource:
                 films=measure(network, examples),
             )  # fmt: skip
             row = region_table(kind, [run]).rows[0]
-            kinds[kind] = {
-                "films": row.films,
-                "outlined": row.outlined,
-                "cells": {name: cell.model_dump() for name, cell in row.cells.items() if cell.value is not None},
-            }
+            cells = {name: cell.model_dump() for name, cell in row.cells.items() if cell.value is not None}
+            if lungs is not None:
+                cells["lungs_iou"] = _lungs_alone(films, examples, lungs).model_dump()
+            kinds[kind] = {"films": row.films, "outlined": row.outlined, "cells": cells}
         return {"part": part, "kinds": kinds}
 
     @property
@@ -118,8 +119,8 @@ class RegionSource:
             return "\n".join([*parts, "**The region was not measured.**\n"])
         parts.append(
             f"On part `{measured['part']}`, films on which people drew, each kind of drawing apart; mean (95 %"
-            " interval over patients). A region of even odds everywhere, or none, has an IoU of 0 or of the"
-            " outline's share of the film.\n"
+            " interval over patients). What knows nothing of the film but where its lungs are has the IoU of both"
+            " lungs.\n"
         )
         rows = [
             (kind, found["outlined"], *(str(_cell(found["cells"], name)) for name in _SHOWN))
@@ -133,6 +134,18 @@ class RegionSource:
 
     def _clear(self) -> str:
         return "films without any finding count as outlined and empty; " if self.trained.recipe.clear_is_empty else ""
+
+
+def _lungs_alone(films: Sequence[Film], examples: Sequence[MeasuredExample], lungs: LungFinder) -> Cell:
+    """Overlap of the outlines with both lungs as they are found: what a region must beat."""
+    overlaps, groups = [], []
+    for film, example in zip(films, examples, strict=True):
+        if example.outline is not None:
+            right, left = lungs.of(film).masks(*example.outline.shape)
+            overlaps.append(intersection_over_union(right | left, example.outline))
+            groups.append(film.group)
+    mean = PatientDraws(groups).mean(np.array(overlaps))
+    return Cell(value=mean.value, low=mean.low, high=mean.high)
 
 
 def _cell(cells: dict[str, Any], name: str) -> Cell:  # Any: as written

@@ -11,13 +11,17 @@ import torch
 from app.inference.artifact import Artifact, read_artifact, verify_report
 from app.inference.catalogue import load_model
 from app.inference.region_network import OnnxRegionNetwork
+from tests.toy_models import write_lungs
 from tests.unit.training.regions.outlined_films import tiny_region_recipe, write_outlined
 from training.__main__ import main
+from training.lung_finder import LungFinder
 from training.networks.saliency import ExplainedSaliencyNetwork, NoActivationMapError, SaliencyNetwork
 from training.onnx_graph import ExportError, initialisers, rebuild_network
 from training.regions.export import rebuild_saliency_network, region_model
+from training.regions.release import RegionSource
 from training.regions.run import RegionRun, load_region_run
 from training.regions.sources import load_data
+from training.released_manifest import read_data
 
 SIDE = 32
 
@@ -128,6 +132,17 @@ def test_the_card_says_that_a_region_explains_nothing_and_how_good_it_is(release
     assert "Outlines of opacities on 10 training films" in section
     assert "| infection | 6 |" in section
     assert "| opacity boxes | 2 |" in section
+
+
+def test_a_region_is_measured_beside_both_lungs_where_they_are_found(released: Released, tmp_path: Path) -> None:
+    source = RegionSource(load_region_run(released.run))
+    lungs = LungFinder(write_lungs(tmp_path))
+
+    completed = source.completed(released.artifact.manifest, read_data([released.manifest]), "val", lungs)
+
+    cell = completed.evaluation["region"]["kinds"]["infection"]["cells"]["lungs_iou"]
+    assert 0.0 < cell["value"] < 1.0
+    assert "both lungs: IoU with it" in source.section(completed)
 
 
 def test_a_network_with_the_papers_hidden_layer_is_not_exported() -> None:
