@@ -18,7 +18,10 @@ def test_the_probabilities_of_a_film_sum_to_one_and_keep_the_order(logits: np.nd
 
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=-1), 1.0)
-    assert (np.argmax(found, axis=-1) == np.argmax(logits, axis=-1)).all()
+    order = np.argsort(logits, axis=-1)
+    assert (
+        np.diff(np.take_along_axis(found, order, axis=-1), axis=-1) >= 0
+    ).all()  # logits may differ by less than 1e-16
 
 
 @given(LOGITS, st.floats(0.05, 5))
