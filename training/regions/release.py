@@ -9,7 +9,7 @@ import numpy as np
 
 from app.domain.label_hierarchy import DISPLAY_NAMES, ENSEMBLE_LABELS
 from app.domain.predicted_region import NO_EXPLANATION, intersection_over_union
-from app.inference.manifest import REGION_OUTPUT, Manifest, RegionEntry
+from app.inference.manifest import REGION_OUTPUT, Manifest, MeasuredOnEntry, RegionEntry
 from training.audit.estimates import PatientDraws
 from training.audit.report import Part
 from training.card_tables import table
@@ -19,7 +19,7 @@ from training.lung_finder import LungFinder
 from training.regions.examples import MeasuredExample, measured_films
 from training.regions.export import as_expert_run, export_region_network
 from training.regions.measuring import MeasuredRun, measure
-from training.regions.outlines import FilmRegion
+from training.regions.outlines import FilmRegion, read_outlines
 from training.regions.run import TrainedRegionRun
 from training.regions.tables import Cell, region_table
 from training.released_manifest import Data
@@ -63,7 +63,9 @@ class RegionSource:
         evaluation = manifest.evaluation
         if data is not None and part is not None:
             evaluation = {**evaluation, "region": self._measured(data, part, lungs)}
-        name = DISPLAY_NAMES[str(recipe.target)]
+        name, measured_on = DISPLAY_NAMES[str(recipe.target)], manifest.measured_on
+        if data is not None and measured_on is not None and not self._has_outlined_children(data):
+            measured_on = MeasuredOnEntry(age_groups=("adult",)) if "adult" in measured_on.age_groups else None
         return manifest.model_copy(
             update={
                 "title": f"{name} expert with a predicted region of {recipe.region} ({recipe.architecture})",
@@ -72,8 +74,15 @@ class RegionSource:
                     of=recipe.region, outlined_films=int(self.trained.record["outlines"]["train_drawn_shown"])
                 ),
                 "evaluation": evaluation,
+                "measured_on": measured_on,
             }
         )
+
+    def _has_outlined_children(self, data: Data) -> bool:
+        """Say whether a child's film of validation is outlined; else the region was measured on adults only."""
+        children = [film for film in data.part("val") if film.paediatric]
+        kinds = _PARTS_OF[self.trained.recipe.region]
+        return any(read_outlines(data.folders, children, kind) for kind in kinds)
 
     def _measured(self, data: Data, part: Part, lungs: LungFinder | None) -> dict[str, Any]:  # Any: a JSON object
         recipe, network = self.trained.recipe, self.trained.network

@@ -10,6 +10,7 @@ import torch
 
 from app.inference.artifact import Artifact, read_artifact, verify_report
 from app.inference.catalogue import load_model
+from app.inference.manifest import MeasuredOnEntry
 from app.inference.region_network import OnnxRegionNetwork
 from tests.toy_models import write_lungs
 from tests.unit.training.regions.outlined_films import tiny_region_recipe, write_outlined
@@ -143,6 +144,16 @@ def test_a_region_is_measured_beside_both_lungs_where_they_are_found(released: R
     cell = completed.evaluation["region"]["kinds"]["infection"]["cells"]["lungs_iou"]
     assert 0.0 < cell["value"] < 1.0
     assert "both lungs: IoU with it" in source.section(completed)
+
+
+def test_a_region_that_no_child_was_outlined_for_is_measured_on_adults_only(released: Released) -> None:
+    source = RegionSource(load_region_run(released.run))
+    both = MeasuredOnEntry(age_groups=("adult", "paediatric"))
+    manifest = released.artifact.manifest.model_copy(update={"measured_on": both})
+
+    completed = source.completed(manifest, read_data([released.manifest]), None, None)
+
+    assert completed.measured_on == MeasuredOnEntry(age_groups=("adult",))
 
 
 def test_a_network_with_the_papers_hidden_layer_is_not_exported() -> None:
