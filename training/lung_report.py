@@ -108,6 +108,11 @@ def limits_from(films: Sequence[Looked], others: Sequence[Looked | None]) -> tup
         Logit thresholds by fact; ``paediatric`` is chosen by `threshold_of_children`.
     dict
         Fields of `app.domain.input_gate.GateLimits`.
+
+    Raises
+    ------
+    ValueError
+        If both lungs were found on no film.
     """
     frontal = np.array([film.facts["frontal"] for film in films])
     highest = max((other.facts["frontal"] for other in others if other is not None), default=-np.inf)
@@ -118,6 +123,8 @@ def limits_from(films: Sequence[Looked], others: Sequence[Looked | None]) -> tup
         thresholds[fact] = max(0.0, float(np.quantile(values, 1 - _FALSE_FLAGS)))
     limits: dict[str, float] = {}
     geometries = [asdict(film.geometry) for film in films if film.geometry is not None]
+    if not geometries:
+        raise ValueError(f"both lungs were found on none of {len(films)} validation films: the network is not trained")
     for name, (measure, extreme) in _MEASURES.items():
         values = np.array([geometry[measure] for geometry in geometries])
         most, least = float(values.max()), float(values.min())

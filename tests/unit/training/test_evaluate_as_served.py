@@ -10,6 +10,7 @@ from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.services.evaluation.answers import Answers, ExpertAnswers
 from app.services.evaluation.cases import read_cases
 from app.services.evaluation.measuring import Setting, measure
+from app.services.evaluation.subjects import subject_of
 from tests.fakes import manifest
 from training.calibrate import calibrated
 from training.datasets import read_manifest

@@ -101,7 +101,7 @@ def lung_run(lung_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = out / "recipe.yaml"
     recipe.write_text(
         "batch_size: 8\nrounds:\n"
-        "  - {epochs: 2, draws: 32, learning_rate: 0.003, drawn_share: 0.5}\n"
+        "  - {epochs: 8, draws: 48, learning_rate: 0.005, drawn_share: 0.8}\n"
         "  - {epochs: 1, draws: 16, learning_rate: 0.001, drawn_share: 0.5, relabel: true}\n"
     )
     code = main(
