@@ -49,7 +49,7 @@ def test_the_same_probabilities_give_the_same_report(phantom_manifest: Path) -> 
         ["film"] * len(cases),
         answers,
         ("covid19",),
-        {"covid19": network},
+        {"covid19": subject_of(network)},
         Setting("m", "0" * 64, "test", 1, CREATED),
     )
 
