@@ -5,7 +5,7 @@ outputs of one network agree, or not, is therefore measured and said (papers/4; 
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ SATURATED_REGION: Final = "saturated_region"
 EMPTY_SHARE: Final = 0.001
 SATURATED_SHARE: Final = 0.8
 
+_ALIKE: Final = 1e-6
 MOST_CELLS: Final = 56
 """A side of the grid that a region is reported on has no more cells."""
 
@@ -179,17 +180,21 @@ def agreement(region: HeatMap, heat: HeatMap) -> Agreement:
     if region.shape != heat.shape:
         raise ValueError(f"a region of {region.shape} against a map of {heat.shape}")
     inside, values = region_mask(region), heat.astype(np.float64)
-    spread, total = float(np.ptp(values)), float(values.sum())
-    is_flat = spread <= 1e-9 * max(float(values.max()), 0.0)
-    pixels = int(inside.sum())
+    total, pixels = float(values.sum()), int(inside.sum())
+    is_flat = _is_flat(values)
     return Agreement(
         iou=None if is_flat or pixels == 0 else intersection_over_union(inside, hottest_area(heat, pixels)),
         energy_inside=float(values[inside].sum()) / total if total > 0.0 else None,
-        correlation=None if is_flat else _correlation(region.astype(np.float64), values),
+        correlation=None if is_flat or _is_flat(region) else _correlation(region.astype(np.float64), values),
     )
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-    a, b = one - one.mean(), other - other.mean()
-    lengths = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float(np.clip((a * b).sum() / lengths, -1.0, 1.0)) if lengths > 0.0 else None
+def _is_flat(values: NDArray[np.floating[Any]]) -> bool:
+    """Say whether values that are at least 0 are all alike: what differs is rounding."""
+    return float(np.ptp(values)) <= _ALIKE * float(values.max())
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    a, b = one / one.max(), other / other.max()
+    a, b = a - a.mean(), b - b.mean()
+    return float(np.clip((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()), -1.0, 1.0))

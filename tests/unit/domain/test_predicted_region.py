@@ -18,7 +18,8 @@ from app.domain.predicted_region import (
 )
 
 probabilities = arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32))
-heats = arrays(np.float32, (6, 7), elements=st.floats(0, 100, width=32))
+warm = st.just(0.0) | st.floats(2**-10, 100, width=32)  # far from underflow: scaling by a power of two is exact
+heats = arrays(np.float32, (6, 7), elements=warm)
 masks = arrays(np.bool_, (6, 7))
 
 
@@ -159,6 +160,13 @@ def test_where_the_map_is_flat_or_the_region_empty_nothing_is_made_up() -> None:
     assert flat.energy_inside == pytest.approx(1 / 3)
     assert (empty.iou, empty.energy_inside, empty.correlation) == (None, 0.0, None)
     assert (nothing.iou, nothing.energy_inside, nothing.correlation) == (None, None, None)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7])
+def test_a_region_that_is_the_same_everywhere_correlates_with_nothing(value: float) -> None:
+    heat = np.random.default_rng(0).random((6, 7)).astype(np.float32)
+
+    assert agreement(np.full((6, 7), value, np.float32), heat).correlation is None
 
 
 def test_a_map_of_another_size_is_refused() -> None:
