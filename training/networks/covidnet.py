@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 _BLOCKS: Final = ((256, 3), (512, 4), (1024, 5), (2048, 3))
 _HIDDEN: Final = 1024
+_EXTENSION_SCALE: Final = 0.2
+"""Where the scale of every PEPX's last normalisation starts."""
 _KERAS_EPSILON: Final = 1e-3  # Keras's default for batch normalisation
 NO_CAM: Final = (
     "COVID-Net flattens its last grid into two hidden layers: without global average pooling and one linear layer"
@@ -70,7 +72,9 @@ class COVIDNet(nn.Module):
     as_published
         The network that papers/3 trained: no batch normalisation and no activation in any convolution, and no gradient
         for the blocks (their published counts hold none of their weights), so that they stay as they were drawn.
-        Otherwise every convolution of the blocks is followed by batch normalisation and ReLU, and is trained.
+        Otherwise every convolution of the blocks is followed by batch normalisation and ReLU, and is trained. The last
+        normalisation of a PEPX starts at a fifth: seventy-five normalised layers in a row would otherwise make each
+        rounding error about 1.7 times as large in every PEPX, so that single precision knows the answer to 0.4 %.
 
     References
     ----------
@@ -103,6 +107,10 @@ class COVIDNet(nn.Module):
                     nn.init.zeros_(module.bias)
         if as_published:
             self.blocks.requires_grad_(requires_grad=False)
+        else:
+            for name, module in self.blocks.named_modules():
+                if name.endswith("extension.norm"):
+                    nn.init.constant_(module.get_parameter("weight"), _EXTENSION_SCALE)
 
     def hidden(self, films: Tensor) -> Tensor:
         """Compute what the last linear layer sees, ``(N, 1024)``."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from training.export import PARITY_LIMIT
 from training.multiclass.frozen import parameters_of, squared_weights, trainable_names, trained_names
 from training.networks import ExplainedNetwork, anatomy_of, build_network, head_of
 from training.networks.covidnet import COVIDNet
@@ -106,6 +107,23 @@ def test_it_has_no_map_and_says_why(network: COVIDNet) -> None:
     with pytest.raises(TypeError, match="flattens its last grid"):
         anatomy_of(network).features(network, torch.zeros(1, 3, SIZE, SIZE))
     assert head_of(network) is network.fc
+
+
+def test_single_precision_is_enough_for_its_depth() -> None:
+    torch.manual_seed(0)
+    network = build_network("covidnet", 3, 64).train()
+    films = torch.randn(8, 3, 64, 64)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(films)  # its statistics are now those of its own activations
+
+    with torch.inference_mode():
+        single = network.eval()(films)
+        double = network.double()(films.double())
+
+    assert float((single - double).abs().max() / double.abs().max()) < PARITY_LIMIT
 
 
 def test_its_penalty_counts_the_weights_of_the_linear_layers_alone() -> None:
