@@ -158,7 +158,7 @@ def figures(screening: Screening) -> Iterator[tuple[str, bytes]]:
     for region in result.predicted_regions or ():
         title = f"Predicted region ({region.region_of}), no explanation: {100 * region.share:.1f} % of the film"
         caption = Caption(title, "outside the region", "inside the region")
-        yield f"predicted-region-{region.name}", draw(region.values.astype(np.float64), region.extent, caption)
+        yield f"predicted-region-{region.name}", draw(region.shown, region.extent, caption)
 
 
 def _divergence_figures(result: ScreeningResult, draw: Draw) -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.arrays import GrayImage, HeatMap
+from app.domain.arrays import FloatMap, GrayImage, HeatMap
 from app.domain.operating_point import Decision
 from app.domain.preprocessing import Rectangle
 
@@ -101,6 +101,11 @@ class PredictedRegion:
     share: float
     flags: tuple[str, ...]
     agreements: tuple[MapAgreement, ...]
+
+    @property
+    def shown(self) -> FloatMap:
+        """What pictures show, ``(h, w)``: the probabilities from `LIKELY` on, and nothing of what is likelier not."""
+        return np.where(self.values >= LIKELY, self.values, 0.0).astype(np.float64)
 
 
 def reduced(region: GrayImage) -> GrayImage:

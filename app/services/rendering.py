@@ -87,7 +87,7 @@ def render(  # noqa: PLR0913  # each kind of answer that can be drawn
     multiclass
         Networks of exclusive classes; those with maps are drawn.
     predicted
-        Predicted regions: their probabilities are drawn.
+        Predicted regions: they are drawn where they are likelier than not.
 
     Returns
     -------
@@ -136,5 +136,5 @@ def render(  # noqa: PLR0913  # each kind of answer that can be drawn
             for each in multiclass or ()
             if each.activation_map is not None
         },
-        {each.name: draw(each.values.astype(np.float64), each.extent) for each in predicted},
+        {each.name: draw(each.shown, each.extent) for each in predicted},
     )

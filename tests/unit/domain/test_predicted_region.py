@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from app.domain.predicted_region import (
+    PredictedRegion,
     agreement,
     area_share,
     hottest_area,
@@ -195,3 +196,12 @@ def test_the_reduced_grid_is_the_mean_of_blocks() -> None:
     assert found.shape == (56, 56)
     assert found[0, 1] == 0.75
     assert found.sum() == 0.75
+
+
+def test_pictures_show_nothing_of_what_is_likelier_not() -> None:
+    values = np.array([[0.1, 0.49], [0.5, 0.9]], np.float32)
+    region = PredictedRegion(
+        "n", "t", "opacities", "pneumonia", 0.5, "negative", (), values, (0.0, 0.0, 2.0, 2.0), 0.5, (), ()
+    )
+
+    np.testing.assert_allclose(region.shown, [[0.0, 0.0], [0.5, 0.9]])
