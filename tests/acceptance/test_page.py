@@ -932,6 +932,26 @@ def test_a_forced_answer_says_what_the_check_had_against_it(opened: Page, flags:
         expect(opened.locator(f'#notes [data-flag="{flag}"] code')).to_have_count(0)
 
 
+def test_a_note_is_said_once_and_lowered_findings_share_one(opened: Page) -> None:
+    def altered(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        body["image"]["flags"] = ["cropped"]
+        body["flags"] = ["cropped", "forced"]
+        body["ensemble"]["flags"] = ["child_above_parent:covid19", "child_above_parent:sars", "child_above_parent:mers"]
+        route.fulfill(response=response, json=body)
+
+    opened.route("**/v1/screenings*", altered)
+
+    screened(opened, lambda: choose(opened, film_png(400, 500)))
+
+    notes = opened.locator("#notes li")
+    expect(opened.locator('#notes [data-flag="cropped"]')).to_have_count(1)
+    expect(opened.locator('#notes [data-flag="forced"]')).to_have_count(1)
+    expect(notes.filter(has_text="they were lowered to the groups' probabilities")).to_have_count(1)
+    expect(notes.filter(has_text="COVID-19, SARS and MERS scored higher")).to_have_count(1)
+
+
 def refused_once(then: Callable[[Route], None]) -> Callable[[Route], None]:
     """Refuse the first film and answer the same one when asked again."""
     refusal = problem(422, "not_a_chest_radiograph")

@@ -149,7 +149,7 @@ function drawNotes() {
   const regions = shown.boxes[2].map((region) => region.zone).filter(Boolean);
   byId("notes").replaceChildren(...noteItems([
     ["Film", response.image.flags],
-    ["Answer", response.flags],
+    ["Answer", response.flags?.filter((flag) => !response.image.flags?.includes(flag))],
     [`${className(shown.interest)} map`, readings[0].flags],
     [`${className(shown.overlap)} map`, readings[1].flags],
     ["Divergence", readings[2].flags],

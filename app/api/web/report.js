@@ -2,7 +2,7 @@
 
 import { figure, h, percent } from "./dom.js";
 import { postTestLine } from "./pretest.js";
-import { className, doubtWords, flagWords, problemWords } from "./words.js";
+import { className, doubtWords, flagWords, mergedFlags, problemWords } from "./words.js";
 
 const DECISIONS = { positive: "positive", negative: "negative", indeterminate: "indeterminate", refused: "refused" };
 
@@ -84,7 +84,7 @@ export function findings(ensemble, onMap) {
 /** Each flag once, in words, with what it is about; unknown flags as they are. */
 export function noteItems(scopes) {
   const gravity = ["warning", "caution", "note"];
-  const found = scopes.flatMap(([scope, flags]) => (flags ?? []).map((flag) => ({ scope, flag, ...flagWords(flag) })));
+  const found = scopes.flatMap(([scope, flags]) => mergedFlags(flags ?? []).map((flag) => ({ scope, flag, ...flagWords(flag) })));
   found.sort((a, b) => gravity.indexOf(a.level) - gravity.indexOf(b.level));
   const items = found.map(({ scope, flag, level, text, known }) => h("li", { class: level, "data-flag": flag }, h("span", { class: "scope" }, scope),
       known ? text : h("code", {}, text)));

@@ -87,12 +87,23 @@ export function flagWords(flag) {
   const text = String(flag);
   if (FLAGS[text]) return { level: FLAGS[text][0], text: FLAGS[text][1], known: true };
   const [kind, subject] = text.split(":", 2);
-  if (kind === "child_above_parent" && subject) {
-    const words = `${className(subject)} scored higher than the group it belongs to; it was lowered to the group's probability.`;
-    return { level: FLAGS[kind][0], text: words, known: true };
-  }
+  if (kind === "child_above_parent" && subject) return { level: FLAGS[kind][0], text: loweredWords(subject.split(",")), known: true };
   if (kind === "overridden" && FLAGS[subject]) return { level: "warning", text: FLAGS[subject][1], known: true };
   return { level: "note", text, known: false };
+}
+
+function loweredWords(labels) {
+  const names = labels.map(className);
+  if (names.length === 1) return `${names[0]} scored higher than the group it belongs to; it was lowered to the group's probability.`;
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)} scored higher than the groups they belong to; they were lowered to the groups' probabilities.`;
+}
+
+/** Flags with the labels of all `child_above_parent:LABEL` joined into one, `child_above_parent:LABEL,LABEL`. */
+export function mergedFlags(flags) {
+  const prefix = "child_above_parent:";
+  const lowered = flags.filter((flag) => String(flag).startsWith(prefix));
+  if (lowered.length < 2) return flags;
+  return [...flags.filter((flag) => !lowered.includes(flag)), prefix + lowered.map((flag) => flag.slice(prefix.length)).join(",")];
 }
 
 const PROBLEMS = {
