@@ -84,7 +84,7 @@ clean:
 	find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml tools/install.sh
-	@sh tools/install.sh $(RUN_ENV) $(DEVICE) example
+	@sh tools/install.sh $(RUN_ENV) $(DEVICE) example,pacs
 
 $(DEV_STAMP): pyproject.toml tools/install.sh
-	@sh tools/install.sh $(DEV_ENV) $(DEVICE) example,train,dev
+	@sh tools/install.sh $(DEV_ENV) $(DEVICE) example,pacs,train,dev

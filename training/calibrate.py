@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,21 @@ class LabelCalibration:
     negatives: int
     patients: int
     left_out: tuple[str, ...]
+
+
+def chosen_on(calibrations: Mapping[str, LabelCalibration]) -> dict[str, dict[str, Any]]:  # Any: a JSON object
+    """Record the validation films that calibrations and operating points were chosen on, of the evaluated labels."""
+    return {
+        label: {
+            "part": "val",
+            "positives": entry.positives,
+            "negatives": entry.negatives,
+            "patients": entry.patients,
+            "sources_left_out": list(entry.left_out),
+        }
+        for label, entry in calibrations.items()
+        if entry.evaluated
+    }
 
 
 def paediatric_sources_without(films: Sequence[Film], truth: Values) -> tuple[str, ...]:

@@ -305,7 +305,7 @@ def _manifest(
     version: str, gate: Gate, precision: PrecisionEntry, record: dict[str, Any], report: dict[str, Any]
 ) -> Manifest:  # Any: JSON objects
     """Put the manifest together."""
-    size, half = LUNG_INPUT.size_px, LUNG_INPUT.size_px // 2
+    half = LUNG_INPUT.size_px // 2
     return Manifest(
         schema=SCHEMA,
         name=NAME,
@@ -314,14 +314,7 @@ def _manifest(
         title="Lungs and input gate",
         architecture=ARCHITECTURE,
         labels=tuple(LabelEntry(name=name) for name in FACTS),
-        input=InputEntry(
-            size_px=size,
-            channels=1,
-            intensity=LUNG_INPUT.intensity,
-            kernel=LUNG_INPUT.kernel,
-            mean=LUNG_INPUT.mean,
-            std=LUNG_INPUT.std,
-        ),
+        input=InputEntry.of(LUNG_INPUT),
         opset=OPSET,
         outputs={"logits": ("N", len(FACTS)), "lungs": ("N", 2, half, half)},
         operating_points={

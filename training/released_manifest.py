@@ -11,7 +11,7 @@ from typing import Any, Literal
 from app.domain.label_hierarchy import DISPLAY_NAMES, ENSEMBLE_LABELS, PARENT_OF
 from app.inference.artifact import file_sha256
 from app.inference.manifest import InputEntry, LabelEntry, Manifest, MeasuredOnEntry, RatesEntry
-from training.calibrate import FEWEST_OF_A_CLASS, LabelCalibration
+from training.calibrate import FEWEST_OF_A_CLASS, LabelCalibration, chosen_on
 from training.datasets import Film, manifest_sha256, read_manifest
 from training.export import Export, TrainedRun
 from training.networks import grid_rectangle
@@ -166,15 +166,7 @@ def build_manifest(
         architecture=run.recipe.architecture,
         target=target,
         labels=labels,
-        input=InputEntry(
-            size_px=specification.size_px,
-            intensity=specification.intensity,
-            kernel=specification.kernel,
-            mean=specification.mean,
-            std=specification.std,
-            crop=specification.crop,
-            crop_margin=specification.crop_margin,
-        ),
+        input=InputEntry.of(specification),
         opset=OPSET,
         outputs={
             "logits": ("N", len(labels)),
@@ -189,17 +181,7 @@ def build_manifest(
         training=training_record(run, data),
         evaluation={
             "parity": export.parity,
-            "operating_points_on": {
-                label: {
-                    "part": "val",
-                    "positives": entry.positives,
-                    "negatives": entry.negatives,
-                    "patients": entry.patients,
-                    "sources_left_out": list(entry.left_out),
-                }
-                for label, entry in calibrations.items()
-                if entry.evaluated
-            },
+            "operating_points_on": chosen_on(calibrations),
         },
         licences=_licences(run, data),
         code_commit=code_commit(),

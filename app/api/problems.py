@@ -13,12 +13,18 @@ from starlette.exceptions import HTTPException
 from app.domain.errors import (
     ArtifactError,
     DeadlineExceededError,
+    DestinationError,
     DivergenceError,
     ImageRefusedError,
+    IntakeRefusedError,
     InvalidRequestError,
+    JobConflictError,
+    JobNotFoundError,
     ModelNotFoundError,
     OverloadedError,
     ScreeningError,
+    StorageFullError,
+    StorageUnavailableError,
     TooLargeError,
     UnreadableImageError,
     UnsupportedFormatError,
@@ -39,6 +45,12 @@ STATUS_OF: Final[Mapping[type[ScreeningError], HTTPStatus]] = MappingProxyType(
         OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
         DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
         ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        IntakeRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+        StorageUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+        JobNotFoundError: HTTPStatus.NOT_FOUND,
+        JobConflictError: HTTPStatus.CONFLICT,
+        DestinationError: HTTPStatus.BAD_GATEWAY,
     }
 )
 """The complete table; a test holds it so."""
@@ -55,6 +67,12 @@ TITLE_OF: Final[Mapping[type[ScreeningError], str]] = MappingProxyType(
         OverloadedError: "The service is full",
         DeadlineExceededError: "The answer took too long",
         ArtifactError: "A released model is broken",
+        IntakeRefusedError: "The object cannot be taken",
+        StorageFullError: "There is no room for it",
+        StorageUnavailableError: "The storage does not answer",
+        JobNotFoundError: "There is no such job",
+        JobConflictError: "The job is not in a state for that",
+        DestinationError: "A destination failed",
     }
 )
 

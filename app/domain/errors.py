@@ -12,7 +12,13 @@
     ├── ModelNotFoundError          no such model, version or pair
     ├── ArtifactError               a released artefact is broken or not what its manifest says
     ├── OverloadedError             the queue is full; try again after ``retry_after_s``
-    └── DeadlineExceededError       the answer was not ready in time
+    ├── DeadlineExceededError       the answer was not ready in time
+    ├── IntakeRefusedError          an object that cannot be taken into the hospital's work; ``reason`` says why
+    ├── StorageFullError            no room to make it durable; nothing was acknowledged
+    ├── StorageUnavailableError     the job table or the spool does not answer, or lost something
+    ├── JobNotFoundError            no job of this name
+    ├── JobConflictError            the job is not in a state for that
+    └── DestinationError            a PACS or server did not take or did not confirm results
 
 Every class has a ``code`` that callers may match on; ``detail`` names the rule and the value, never the patient.
 """
@@ -138,3 +144,62 @@ class DeadlineExceededError(ScreeningError):
     """The answer was not ready within the request's time limit."""
 
     code = "deadline_exceeded"
+
+
+class IntakeReason(StrEnum):
+    """Why an object cannot be taken."""
+
+    MISSING_UID = "missing_uid"
+    INVALID_UID = "invalid_uid"
+    NOT_DICOM = "not_dicom"
+    NOT_CONFIGURED = "not_configured"
+
+
+class IntakeRefusedError(ScreeningError):
+    """The object can never be taken; ``reason`` is the code."""
+
+    code = "intake_refused"
+
+    def __init__(self, reason: IntakeReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+    @property
+    def problem_code(self) -> str:
+        """The refusal's own reason."""
+        return self.reason.value
+
+
+class StorageFullError(ScreeningError):
+    """There is no room to make it durable: it was not acknowledged, and may be sent again later."""
+
+    code = "storage_full"
+
+
+class StorageUnavailableError(ScreeningError):
+    """The job table or the spool does not answer, or has lost what it held."""
+
+    code = "storage_unavailable"
+
+
+class JobNotFoundError(ScreeningError):
+    """There is no job of this name, or it has been purged."""
+
+    code = "job_not_found"
+
+
+class JobConflictError(ScreeningError):
+    """The job is not in a state in which that can be done."""
+
+    code = "job_conflict"
+
+
+class DestinationError(ScreeningError):
+    """A destination did not take, or did not confirm, what was sent; ``reason`` is a short stable word."""
+
+    code = "destination_failed"
+
+    def __init__(self, detail: str, *, reason: str = "unreachable", permanent: bool = False) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.permanent = permanent

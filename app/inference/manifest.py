@@ -1,5 +1,6 @@
 """What travels with released weights: the manifest of ``models/<name>/<version>/``."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -46,6 +47,11 @@ class InputEntry(_Part):
     def _is_a_specification(self) -> Self:
         self.specification()
         return self
+
+    @classmethod
+    def of(cls, specification: InputSpecification) -> Self:
+        """Serialise the domain's value; the inverse of `specification`."""
+        return cls.model_validate(asdict(specification))
 
     def specification(self) -> InputSpecification:
         """Give the domain's value."""

@@ -12,6 +12,8 @@ from app.domain.errors import (
     DivergenceError,
     DivergenceReason,
     ImageRefusedError,
+    IntakeReason,
+    IntakeRefusedError,
     OverloadedError,
     RefusalReason,
     ScreeningError,
@@ -39,6 +41,8 @@ def example(kind: type[ScreeningError]) -> ScreeningError:
         return ImageRefusedError(RefusalReason.TOO_SMALL, "x")
     if kind is DivergenceError:
         return DivergenceError(DivergenceReason.EMPTY_MAP, "x")
+    if kind is IntakeRefusedError:
+        return IntakeRefusedError(IntakeReason.MISSING_UID, "x")
     return kind("x")
 
 
@@ -54,7 +58,7 @@ def test_every_error_has_a_status_a_title_and_a_code_of_its_own(kind: type[Scree
 
 def test_the_tables_hold_no_error_that_is_gone_and_no_code_twice() -> None:
     assert set(STATUS_OF) == set(TITLE_OF) == set(KINDS)
-    codes = [kind.code for kind in KINDS] + [each.value for each in (*RefusalReason, *DivergenceReason)]
+    codes = [kind.code for kind in KINDS] + [each.value for each in (*RefusalReason, *DivergenceReason, *IntakeReason)]
     assert len(set(codes)) == len(codes)
 
 
@@ -86,8 +90,8 @@ def test_every_setting_is_documented() -> None:
 @pytest.mark.skipif(not OPERATIONS.exists(), reason="docs/operations.md is not written yet")
 def test_every_problem_code_is_documented() -> None:
     documented = OPERATIONS.read_text(encoding="utf-8")
-    codes = {kind.code for kind in KINDS if kind not in {ImageRefusedError, DivergenceError}}
-    codes |= {each.value for each in (*RefusalReason, *DivergenceReason)}
+    codes = {kind.code for kind in KINDS if kind not in {ImageRefusedError, DivergenceError, IntakeRefusedError}}
+    codes |= {each.value for each in (*RefusalReason, *DivergenceReason, *IntakeReason)}
 
     assert sorted(code for code in codes if f"`{code}`" not in documented) == []
 

@@ -13,7 +13,7 @@ from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.domain.operating_point import OperatingPoint
 from app.inference.ensemble_file import FittedEnsemble, FittedLabel, MemberEntry
 from app.inference.manifest import Manifest
-from training.calibrate import LabelCalibration, calibrate_label, operating_points
+from training.calibrate import LabelCalibration, calibrate_label, chosen_on, operating_points
 from training.datasets import Film
 from training.ensemble.answers import EnsembleAnswers
 from training.released_manifest import code_commit, measured_on
@@ -143,17 +143,7 @@ def fitted_ensemble(
         labels=as_labels(fitted, first),
         measured_on=measured_on({name: entry for name, entry in fitted.items() if entry.evaluated}),
         training={
-            "fitted_on": {
-                label: {
-                    "part": "val",
-                    "positives": entry.positives,
-                    "negatives": entry.negatives,
-                    "patients": entry.patients,
-                    "sources_left_out": list(entry.left_out),
-                }
-                for label, entry in fitted.items()
-                if entry.evaluated
-            },
+            "fitted_on": chosen_on(fitted),
             "release_manifests_sha256": dict(manifests_sha256),
             "members": {
                 name: {

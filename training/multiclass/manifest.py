@@ -41,13 +41,7 @@ def classes_manifest(
         title=f"{' / '.join(map(title_of, run.classes))} ({run.recipe.architecture})",
         architecture=run.recipe.architecture,
         labels=tuple(LabelEntry(name=name) for name in run.classes),
-        input=InputEntry(
-            size_px=specification.size_px,
-            intensity=specification.intensity,
-            kernel=specification.kernel,
-            mean=specification.mean,
-            std=specification.std,
-        ),
+        input=InputEntry.of(specification),
         opset=OPSET,
         outputs=export.outputs,
         explanation=ExplanationEntry(kind="none", reason="no_global_average_pooling", detail=no_cam)

@@ -1,0 +1,1 @@
+"""Use cases of the hospital side: films arrive, are answered and delivered, and nothing is lost on the way."""

@@ -1,0 +1,344 @@
+"""What the hospital's use cases need from the world; `app.pacs`, `app.storage` and `app.workflows` implement it.
+
+Errors of these ports are `ScreeningError` subclasses of `app.domain.errors` (`StorageFullError`, `IntakeRefusedError`,
+`DestinationError`, …).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from app.domain.jobs import ArrivalOutcome, DeliveryState, JobStage, JobState
+from app.domain.result_identity import ResultKind
+from app.domain.source_image import SourceImage
+from app.services.screening import Screening
+
+
+class Origin(StrEnum):
+    """By which way something reached us."""
+
+    C_STORE = "c-store"
+    STOW_RS = "stow-rs"
+    DICOMWEB = "dicomweb"
+    ORTHANC_CHANGES = "orthanc-changes"
+    FOLDER = "folder"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where an object came from. ``sender`` is an AE title, a source's or user's name, an address: never a patient's."""
+
+    origin: Origin
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an acknowledgement stands for: it exists only once the object is safe on disk and in the job table.
+
+    ``job_id`` is None for our own results that came back.
+    """
+
+    job_id: str | None
+    outcome: ArrivalOutcome
+    sop_instance_uid: str | None
+
+
+class Receiver(Protocol):
+    """Takes what arrives. Every way in calls this, and acknowledges only after it has returned."""
+
+    def receive(self, content: bytes, arrival: Arrival) -> Receipt:
+        """Make one object durable; blocking, safe for many threads.
+
+        Parameters
+        ----------
+        content
+            A Part 10 file (preamble and file meta information where the way in has them), or PNG or JPEG where
+            ``arrival.origin`` is `Origin.UPLOAD` or `Origin.FOLDER`.
+        arrival
+            How it came.
+
+        Raises
+        ------
+        StorageFullError
+            If the spool's bounds or the disk do not allow it (0xA700, 507).
+        StorageUnavailableError
+            If the job table cannot be written to (0xA700, 503).
+        TooLargeError, UnreadableImageError, UnsupportedFormatError, IntakeRefusedError
+            If it can never be taken (0xA900 or 0xC000, 4xx). Nothing of it is kept.
+        """
+        ...
+
+    def receive_all(self, contents: Sequence[bytes], arrival: Arrival) -> Sequence["Receipt | Exception"]:
+        """Make several objects durable, each with its own receipt or `ScreeningError`."""
+        ...
+
+
+class ObjectReader(Protocol):
+    """Looks at received bytes within bounds, without decoding pixels."""
+
+    def identify(self, content: bytes) -> SourceImage | None:
+        """Give the identity of a DICOM object; None for PNG and JPEG.
+
+        Raises
+        ------
+        UnreadableImageError, TooLargeError, UnsupportedFormatError
+            If it is malformed or beyond the limits.
+        IntakeRefusedError
+            If an identifier is missing or no UID.
+        """
+        ...
+
+    def dataset_sha256(self, content: bytes) -> str:
+        """Hash an object without its preamble and file meta information, which each sender writes anew."""
+        ...
+
+    def patient_key(self, source: SourceImage) -> str | None:
+        """Give a keyed hash of issuer and patient ID, the same for the same patient; None where there is no ID."""
+        ...
+
+
+class Spool(Protocol):
+    """Files by the hash of their content, written durably; names never come from outside."""
+
+    def put(self, content: bytes) -> str:
+        """Write, fsync, rename, fsync the folder; the same content twice is one file. Returns its SHA-256 in hex.
+
+        Raises
+        ------
+        StorageFullError
+            Before anything is written, where the bound or the disk's reserve would be passed; or if the disk is full.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Read a file and check its hash; `StorageUnavailableError` where it is gone or changed."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        ...
+
+    def used_bytes(self) -> int:
+        """Bytes held."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ResultObject:
+    """One DICOM object of ours as a Part 10 file; ``content`` names the patient."""
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a film has no screening: a problem code of `app.domain.errors` and its sentence."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultContext:
+    """What is fixed about an answer before its objects are built, so that building twice gives the same bytes.
+
+    Attributes
+    ----------
+    model_version
+        Of everything that answers, e.g. ``"covid19 1.0.0, pneumonia 1.0.0, ensemble 3f2a…"``: `release_version`.
+    created
+        Aware UTC; the objects' content date and time.
+    predecessors
+        SOP Instance UIDs, by kind, of the results of an earlier model version that these correct.
+    """
+
+    model_version: str
+    created: datetime
+    predecessors: Mapping[ResultKind, tuple[str, str, str, str]] = field(default_factory=dict)
+    """Kind to SOP class, SOP instance, series and study UID."""
+
+
+class ResultBuilder(Protocol):
+    """Answers as DICOM objects (PACS.md section 3); deterministic: same arguments, same bytes."""
+
+    def answered(
+        self, source: SourceImage, screening: Screening, context: ResultContext, kinds: Collection[ResultKind]
+    ) -> tuple[ResultObject, ...]:
+        """Build the objects of a screening; kinds that have nothing to say (no region) are left out."""
+        ...
+
+    def refused(
+        self, source: SourceImage, refusal: Refusal, context: ResultContext, kinds: Collection[ResultKind]
+    ) -> tuple[ResultObject, ...]:
+        """Build the coded "not analysed, because" objects: an SR always, a picture where `SECONDARY_CAPTURE` is wanted."""
+        ...
+
+    def is_own(self, source: SourceImage) -> bool:
+        """Whether an object is a result of this service, whoever sends it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What a destination said of one object.
+
+    ``accepted`` may also be a warning or "already there". A refusal is ``permanent`` where sending the same bytes again
+    cannot help (0xA900, 0xC000, 400, 409 with other content).
+    """
+
+    accepted: bool
+    code: str = ""
+    detail: str = ""
+    permanent: bool = False
+
+
+class Confirmation(StrEnum):
+    """What a read-back says of one object."""
+
+    HELD = "held"
+    MISSING = "missing"
+    """The destination does not have it: it is sent again."""
+    PENDING = "pending"
+    """Not known yet (storage commitment under way): ask again later."""
+
+
+class Destination(Protocol):
+    """Where results go: a PACS by C-STORE or STOW-RS, a FHIR server. Blocking, with time limits of its own."""
+
+    @property
+    def name(self) -> str:
+        """As in the settings."""
+        ...
+
+    @property
+    def kinds(self) -> frozenset[ResultKind]:
+        """Which objects it wants."""
+        ...
+
+    def send(self, objects: Sequence[ResultObject]) -> Mapping[str, SendOutcome]:
+        """Send objects; the outcome of each by SOP Instance UID. One that is absent was not answered for.
+
+        Raises
+        ------
+        DestinationError
+            If nothing could be sent; ``permanent`` where only a change of configuration can help (it is retried
+            nevertheless, and shown).
+        """
+        ...
+
+    def confirm(self, objects: Sequence[ResultObject]) -> Mapping[str, Confirmation]:
+        """Ask the destination whether it really holds what it acknowledged; same errors as `send`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One film's work, as the job table has it."""
+
+    id: str
+    source_uid: str
+    """SOP Instance UID; ``sha256:…`` for PNG and JPEG."""
+    generation: int
+    """0; one more for every answer by a later model version that an operator asked for."""
+    study_uid: str | None
+    series_uid: str | None
+    content_key: str
+    """Where the received bytes are in the spool; empty once purged."""
+    size_bytes: int
+    origin: Origin
+    sender: str
+    state: JobState
+    stage: JobStage
+    received_at: datetime
+    updated_at: datetime
+    patient_key: str | None = field(default=None, repr=False)
+    model_version: str | None = None
+    outcome: str | None = None
+    """``screened``, or the problem code of the refusal; None while unanswered."""
+    decision: str | None = None
+    """Of the expert of interest."""
+    probability: float | None = None
+    conflict: bool = False
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    answer_key: str | None = None
+    """Where the answer's JSON is in the spool."""
+    acquired_at: datetime | None = None
+    """Date and time of the film by its own header (naive clock taken as UTC)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One result object at one destination."""
+
+    job_id: str
+    destination: str
+    sop_instance_uid: str
+    kind: ResultKind
+    content_key: str
+    state: DeliveryState
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    sent_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One line of a job's history; ``number`` grows over all jobs, so that a reader can go on where it stopped."""
+
+    number: int
+    at: datetime
+    job_id: str | None
+    kind: str
+    detail: str
+
+
+class AuditTrail(Protocol):
+    """What somebody may later have to answer for; durable before `record` returns, sent on in the background."""
+
+    def record(self, event: str, *, outcome: str = "success", **participants: str) -> None:
+        """Write one audit event.
+
+        Parameters
+        ----------
+        event
+            ``received``, ``accessed``, ``created``, ``sent``, ``exported``, ``purged``, ``configured``, ``started``,
+            ``stopped``, ``refused``.
+        outcome
+            ``success``, ``minor_failure``, ``serious_failure`` (PS3.15, A.5: EventOutcomeIndicator).
+        participants
+            ``sender``, ``destination``, ``user``, ``study_uid``, ``sop_instance_uid``, ``patient_key``, ``job_id``.
+        """
+        ...
+
+
+class CursorStore(Protocol):
+    """Where a poller stopped, durably."""
+
+    def cursor(self, name: str) -> str | None:
+        """Give the value last kept."""
+        ...
+
+    def keep_cursor(self, name: str, value: str) -> None:
+        """Keep a value; committed when this returns."""
+        ...
+
+
+Commitment = Callable[[str, Mapping[str, bool]], None]
+"""Called with a storage commitment's transaction UID, and by SOP Instance UID whether the archive committed to it."""

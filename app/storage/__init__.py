@@ -1,0 +1,1 @@
+"""What outlives the process: spool, job table, audit; the only importer of SQLAlchemy."""

@@ -1,0 +1,1 @@
+"""Durable work, on DBOS; the only importer of it."""
