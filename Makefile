@@ -9,8 +9,11 @@ PYTEST_ARGS =
 IMAGE = discern
 RUN_ENV = .venv
 DEV_ENV = .venv-dev
-# Commands that tests drive, and the Debian packages they come in.
-TEST_COMMANDS = chromium=chromium+fonts-dejavu-core nginx=nginx-light
+# Commands and files that tests drive, and the Debian packages they come in.
+TEST_COMMANDS = chromium=chromium+fonts-dejavu-core nginx=nginx-light ip=iproute2 \
+    Orthanc=orthanc /usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb \
+    /usr/share/orthanc/plugins/libOrthancGdcm.so=orthanc-gdcm storescu=dcmtk dciodvfy=dicom3tools \
+    java=default-jre-headless /usr/share/java/pixelmed.jar=libpixelmed-java psql=postgresql
 
 # onnxruntime and onnxruntime-gpu share one import name: an environment holds one of them, never both.
 DEVICE := $(shell if nvidia-smi -L >/dev/null 2>&1 || [ -d /proc/driver/nvidia ]; then echo gpu; else echo cpu; fi)

@@ -1,12 +1,13 @@
 #!/bin/sh
-# system_packages.sh COMMAND=PACKAGE[+PACKAGE…] …: install the Debian packages of commands that are missing.
+# system_packages.sh COMMAND=PACKAGE[+PACKAGE…] …: install the Debian packages of commands, or of files given by their
+# whole path, that are missing.
 # Only root can, and only where there is apt-get; elsewhere this says what is missing, and the tests that need it skip
 # themselves visibly.
 set -eu
 
 missing=
 for pair in "$@"; do
-    command -v "${pair%%=*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%=*}" ] ||
+    command -v "${pair%%=*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%=*}" ] || [ -f "${pair%%=*}" ] ||
         missing="$missing $(echo "${pair#*=}" | tr + ' ')"
 done
 [ -n "$missing" ] || exit 0

@@ -1,0 +1,58 @@
+"""Fixtures of the hospital's test bed: a network of its own, and Orthancs in it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.pacs import network as networks
+from tests.integration.pacs import orthanc as orthancs
+from tests.integration.pacs.network import Network
+from tests.integration.pacs.orthanc import Orthanc
+
+
+@pytest.fixture(scope="session")
+def net() -> Iterator[Network]:
+    """A network namespace with a cable to this machine."""
+    reason = networks.why_not()
+    if reason:
+        pytest.skip(reason)
+    with networks.network() as made:
+        yield made
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path, int], Path]]:
+    """Mount small file systems on folders, for the length of a test."""
+    with ExitStack() as stack:
+        yield lambda folder, size_bytes: stack.enter_context(networks.small_disk(folder, size_bytes))
+
+
+@pytest.fixture
+def start_orthanc(net: Network, tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
+    """Start Orthancs, each in a folder of its own name and on ports of its own; ended after the test.
+
+    Arguments are those of `Orthanc`, the first being a name.
+    """
+    reason = orthancs.why_not()
+    if reason:
+        pytest.skip(reason)
+    started: list[Orthanc] = []
+
+    def start(name: str = "pacs", **options: Any) -> Orthanc:  # Any: passed through to Orthanc's own parameters
+        number = len(started)
+        made = Orthanc(net, tmp_path / name, **({"http_port": 8042 + number, "dicom_port": 4242 + number} | options))
+        started.append(made)
+        return made.start()
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def pacs(start_orthanc: Callable[..., Orthanc]) -> Orthanc:
+    """One Orthanc with PACS.md's configuration, empty."""
+    return start_orthanc()
