@@ -9,8 +9,10 @@ import pytest
 
 from tests.integration.pacs import network as networks
 from tests.integration.pacs import orthanc as orthancs
+from tests.integration.pacs import postgres as postgreses
 from tests.integration.pacs.network import Network
 from tests.integration.pacs.orthanc import Orthanc
+from tests.integration.pacs.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +58,16 @@ def start_orthanc(net: Network, tmp_path: Path) -> Iterator[Callable[..., Orthan
 def pacs(start_orthanc: Callable[..., Orthanc]) -> Orthanc:
     """One Orthanc with PACS.md's configuration, empty."""
     return start_orthanc()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of the test's own, with an empty database."""
+    reason = postgreses.why_not()
+    if reason:
+        pytest.skip(reason)
+    made = Postgres()
+    try:
+        yield made.start()
+    finally:
+        made.close()
