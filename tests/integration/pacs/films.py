@@ -136,9 +136,35 @@ def dataset(number: int, *, series: str = "", height: int = 160, width: int = 14
         "ReferringPhysicianName": f"{CANARY}^Referrer",
         "ViewPosition": "AP" if number % 5 == 4 else "PA",
     }
-    made = dicom_dataset(pixels(number, height, width), bits=BITS, elements=values | elements)
+    if not is_cr:
+        values |= {
+            "AnatomicRegionSequence": [_code("816094009", "SCT", "Chest")],
+            "DetectorType": "DIRECT",
+            "PositionerType": "NONE",
+            "AcquisitionContextSequence": [],
+            "WindowCenter": 1 << BITS - 1,
+            "WindowWidth": 1 << BITS,
+        }
+    else:
+        values |= {"PresentationIntentType": None, "PixelIntensityRelationship": None, "ImageLaterality": None}
+        values |= {
+            "PixelIntensityRelationshipSign": None,
+        }
+    values |= elements
+    given = {keyword: value for keyword, value in values.items() if value is not None}
+    made = dicom_dataset(pixels(number, height, width), bits=BITS, elements=given)
+    for keyword in values.keys() - given.keys():
+        if keyword in made:
+            delattr(made, keyword)
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    return made
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    """One coded concept."""
+    made = Dataset()
+    made.CodeValue, made.CodingSchemeDesignator, made.CodeMeaning = value, scheme, meaning
     return made
 
 
@@ -191,7 +217,8 @@ def refusals(*, series: str = "refused") -> dict[str, Film]:
             {
                 "SOPClassUID": DigitalXRayImageStorageForProcessing,
                 "PresentationIntentType": "FOR PROCESSING",
-                "PresentationLUTShape": None,
+                "WindowCenter": None,
+                "WindowWidth": None,
             },
         ),
         "modality": (4, {"SOPClassUID": CTImageStorage, "Modality": "CT", "SliceThickness": 1}),
@@ -215,9 +242,7 @@ def structured_report(number: int, *, series: str = "") -> Film:
     made.Modality, made.ValueType, made.ContinuityOfContent = "SR", "CONTAINER", "SEPARATE"
     made.ContentDate, made.ContentTime = "20260101", "120000"
     made.CompletionFlag, made.VerificationFlag = "PARTIAL", "UNVERIFIED"
-    title = Dataset()
-    title.CodeValue, title.CodingSchemeDesignator, title.CodeMeaning = "126000", "DCM", "Imaging Measurement Report"
-    made.ConceptNameCodeSequence = [title]
+    made.ConceptNameCodeSequence = [_code("126000", "DCM", "Imaging Measurement Report")]
     made.ReferencedPerformedProcedureStepSequence, made.PerformedProcedureCodeSequence = [], []
     return Film(number, made.SOPInstanceUID, made.StudyInstanceUID, dicom_bytes(made))
 
