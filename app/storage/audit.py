@@ -1,0 +1,210 @@
+"""The audit trail: durable before `record` returns, sent on in the background, in order, at least once."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from app.domain.errors import DestinationError
+from app.domain.jobs import RetryPolicy, retry_delay_s
+from app.services.hospital.auditing import AuditSink, checked
+from app.services.ports import Clock
+from app.storage.audit_files import AuditCheck, AuditCursor, AuditFiles, write_durably
+
+_log = logging.getLogger(__name__)
+_BATCH: Final = 500
+_RETRY: Final = RetryPolicy(first_s=1.0, most_s=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingState:
+    """How one sink keeps up.
+
+    Attributes
+    ----------
+    sent_number
+        Of the last record that the receiver has read.
+    oldest_waiting
+        When the first record that it has not read was written; None where it has read all.
+    failures
+        In a row.
+    error
+        Why the last attempt failed; None after a success.
+    """
+
+    sent_number: int
+    oldest_waiting: datetime | None
+    failures: int = 0
+    error: str | None = None
+
+
+class AuditLog:
+    """Implements `app.services.hospital.ports.AuditTrail`.
+
+    Parameters
+    ----------
+    files
+        The trail.
+    clock
+        Time of the records.
+    sinks
+        Where records are sent on to, by a name of letters and digits that the sink's cursor is kept under.
+    idle_s
+        Longest wait before a sink looks for new records; a record of this process wakes it at once.
+    """
+
+    def __init__(
+        self, files: AuditFiles, clock: Clock, sinks: Mapping[str, AuditSink] | None = None, idle_s: float = 5.0
+    ) -> None:
+        self._files, self._clock = files, clock
+        self._forwarders = {name: _Forwarder(name, sink, files, idle_s) for name, sink in (sinks or {}).items()}
+
+    def start(self) -> None:
+        """Begin to send on."""
+        for forwarder in self._forwarders.values():
+            forwarder.start()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Send on what is waiting as far as the time allows, and stop; the rest is sent by the next start."""
+        for forwarder in self._forwarders.values():
+            forwarder.stop()
+        for forwarder in self._forwarders.values():
+            forwarder.join(timeout_s)
+        self._files.close()
+
+    def record(self, event: str, *, outcome: str = "success", **participants: str) -> None:
+        """Write one audit event; see `app.services.hospital.auditing` for the vocabulary.
+
+        Raises
+        ------
+        ValueError
+            If the event is none.
+        StorageFullError, StorageUnavailableError
+            If it cannot be made durable: what it is about must not go on.
+        """
+        who = checked(event, outcome, participants)
+        self._files.append(self._clock.now(), event, outcome, who)
+        for forwarder in self._forwarders.values():
+            forwarder.wake()
+
+    def verify(self) -> AuditCheck:
+        """Check every record kept against the chain."""
+        return self._files.verify()
+
+    def purge(self, keep_days: int) -> int:
+        """Remove day files older than so many days that every sink has sent on; how many."""
+        cursors = [forwarder.cursor() for forwarder in self._forwarders.values()]
+        before = (self._clock.now() - timedelta(days=keep_days)).date()
+        slowest = min(cursors, key=lambda cursor: (cursor.file, cursor.offset)) if cursors else None
+        return self._files.purge(before, slowest)
+
+    def forwarding(self) -> Mapping[str, ForwardingState]:
+        """How every sink keeps up; for metrics and alerts."""
+        return {name: forwarder.state() for name, forwarder in self._forwarders.items()}
+
+
+class _Forwarder:
+    """One sink's thread. Of several processes over one folder only one sends; the others wait for its lock."""
+
+    def __init__(self, name: str, sink: AuditSink, files: AuditFiles, idle_s: float) -> None:
+        if not name.isalnum():
+            raise ValueError(f"{name!r} is no name of a sink: letters and digits expected")
+        self._sink, self._files, self._idle_s = sink, files, idle_s
+        self._cursor_path: Path = files.folder / f"cursor-{name}"
+        self._lock_path: Path = files.folder / f"sending-{name}"
+        self._woken, self._stopping = threading.Event(), threading.Event()
+        self._failures = 0
+        self._error: str | None = None
+        self._thread = threading.Thread(target=self._run, name=f"audit-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._woken.set()
+
+    def join(self, timeout_s: float) -> None:
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def cursor(self) -> AuditCursor:
+        try:
+            return AuditCursor(**json.loads(self._cursor_path.read_bytes()))
+        except FileNotFoundError:
+            return AuditCursor()
+        except (ValueError, TypeError):
+            _log.warning("audit_cursor_damaged", extra={"sink": self._sink.name})
+            return AuditCursor()  # everything once more, rather than something never
+
+    def state(self) -> ForwardingState:
+        cursor = self.cursor()
+        waiting, _, _ = self._files.read(cursor, 1)
+        return ForwardingState(cursor.number, waiting[0].at if waiting else None, self._failures, self._error)
+
+    def _run(self) -> None:
+        with contextlib.ExitStack() as held:
+            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held.callback(os.close, lock)
+            while not self._try_lock(lock):
+                if self._stopping.wait(self._idle_s):
+                    return
+            cursor = self.cursor()
+            while True:
+                stopping = self._stopping.is_set()
+                self._woken.clear()
+                sent, cursor = self._send_on(cursor)
+                if sent:
+                    continue
+                if stopping:
+                    return
+                self._pause()
+
+    @staticmethod
+    def _try_lock(lock: int) -> bool:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _send_on(self, cursor: AuditCursor) -> tuple[bool, AuditCursor]:
+        """Send one batch; whether there was one and it arrived, and the cursor behind it."""
+        try:
+            records, behind, damaged = self._files.read(cursor, _BATCH)
+            if damaged:
+                _log.error("audit_lines_damaged", extra={"lines": damaged})
+            if behind == cursor:
+                return False, cursor
+            if records:
+                self._sink.send(records)
+            write_durably(self._cursor_path, json.dumps(asdict(behind)).encode())
+        except (DestinationError, OSError) as error:
+            self._failures += 1
+            self._error = error.detail if isinstance(error, DestinationError) else str(error.strerror)
+            _log.warning("audit_not_sent", extra={"sink": self._sink.name, "reason": self._error})
+            return False, cursor
+        except Exception as error:  # noqa: BLE001 - the loop must survive; what it carries stays out of the log
+            self._failures += 1
+            self._error = type(error).__name__
+            _log.error("audit_not_sent", extra={"sink": self._sink.name, "reason": self._error})
+            return False, cursor
+        self._failures, self._error = 0, None
+        return True, behind
+
+    def _pause(self) -> None:
+        """Wait for a record; after a failure wait longer each time, whatever is recorded meanwhile."""
+        if self._failures:
+            self._stopping.wait(retry_delay_s(_RETRY, self._failures))
+        else:
+            self._woken.wait(self._idle_s)
