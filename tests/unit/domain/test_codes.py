@@ -1,0 +1,35 @@
+from pydicom.sr.codedict import codes
+
+from app.domain import codes as ours
+from app.domain.codes import PRIVATE_SCHEME, Code, finding_code
+from app.domain.label_hierarchy import ENSEMBLE_LABELS
+
+NOT_IN_THE_DICTIONARY = {
+    Code("840539006", "SCT", "COVID-19"),
+    Code("233604007", "SCT", "Pneumonia"),
+    Code("75570004", "SCT", "Viral pneumonia"),
+    Code("53084003", "SCT", "Bacterial pneumonia"),
+    Code("67782005", "SCT", "Acute respiratory distress syndrome"),
+    Code("1", "UCUM", "no units"),
+}
+"""Seen in public value sets; each written out a second time."""
+
+
+def test_every_code_is_the_dictionarys_or_on_the_list() -> None:
+    used = {value for value in vars(ours).values() if isinstance(value, Code)}
+    used |= {finding_code(label) for label in ENSEMBLE_LABELS}
+    standard = {code for code in used if code.scheme != PRIVATE_SCHEME}
+
+    assert len(standard) > 10
+    for code in standard - NOT_IN_THE_DICTIONARY:
+        dictionary = getattr(codes, code.scheme)
+        known = [getattr(dictionary, name) for name in dictionary.dir()]
+        assert (code.value, code.meaning) in {(each.value, each.meaning) for each in known}, code
+
+
+def test_every_label_has_a_code_of_its_own() -> None:
+    found = [finding_code(label) for label in ENSEMBLE_LABELS]
+
+    assert len({(code.scheme, code.value) for code in found}) == len(ENSEMBLE_LABELS)
+    assert finding_code("klebsiella") == Code("klebsiella", "99DISCERN", "Klebsiella")
+    assert finding_code("something new") == Code("something new", "99DISCERN", "something new")
