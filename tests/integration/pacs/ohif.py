@@ -21,18 +21,11 @@ from tests.integration.pacs.ports import free_port
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 CHROMIUM = shutil.which("chromium")
-WORDS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
-]
+)  # fmt: skip
 CONFIGURATION = """window.config = {
   routerBasename: null, extensions: [], modes: [], showStudyList: true, maxNumberOfWebWorkers: 1,
   showErrorDetails: 'always', useCPURendering: true, investigationalUseDialog: {option: 'never'},
@@ -135,7 +128,7 @@ def viewer(pacs: Orthanc, folder: Path) -> Iterator[str]:
 def browser_page(width: int = 1400, height: int = 900) -> Iterator[Page]:
     """A page of a Chromium with an empty profile."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=WORDS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
             yield browser.new_page(viewport={"width": width, "height": height})
         finally:
