@@ -23,6 +23,8 @@ class ResultKind(StrEnum):
     PRESENTATION_STATE = "gsps"
     NOT_ANALYSED = "not-analysed"
     """The coded reason why there is no answer, as an SR; a picture of it is a `SECONDARY_CAPTURE`."""
+    FHIR_BUNDLE = "fhir"
+    """A FHIR R4 transaction with the answer or the reason why there is none; no DICOM object."""
 
 
 def result_uid(source_uid: str, model_version: str, part: str) -> str:

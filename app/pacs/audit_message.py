@@ -77,7 +77,9 @@ def _object(root: ET.Element, about: AuditObject) -> None:
         element.set("ParticipantObjectDataLifeCycle", str(about.life_cycle))
     _coded(element, "ParticipantObjectIDTypeCode", about.kind_of_identifier)
     if about.query:
-        ET.SubElement(element, "ParticipantObjectQuery").text = base64.b64encode(about.query.encode()).decode()
+        ET.SubElement(element, "ParticipantObjectQuery").text = base64.b64encode(
+            about.query.encode(errors="replace")
+        ).decode()
     else:
         ET.SubElement(element, "ParticipantObjectName").text = _text(about.name)
     if about.sop_instance_uid:

@@ -129,7 +129,11 @@ class Spool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ResultObject:
-    """One DICOM object of ours as a Part 10 file; ``content`` names the patient."""
+    """One DICOM object of ours as a Part 10 file; ``content`` names the patient.
+
+    A `ResultKind.FHIR_BUNDLE` is the JSON of a transaction instead: its ``sop_class_uid`` and ``series_instance_uid``
+    are empty, its ``sop_instance_uid`` identifies the DiagnosticReport in it.
+    """
 
     kind: ResultKind
     sop_class_uid: str
