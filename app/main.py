@@ -12,7 +12,7 @@ from app.api.admission import UploadMemory
 from app.api.dependencies import ApiContext
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problem_handlers
-from app.api.routes import divergence, health, models, page, screenings
+from app.api.routes import divergence, health, jobs, models, page, screenings
 from app.bootstrap import Services, open_services
 from app.settings import Settings, load_settings
 
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, open_services: OpenServices = o
     )
     install_problem_handlers(app)
     app.add_middleware(RequestMiddleware)
-    for routes in (screenings, divergence, models, health):
+    for routes in (screenings, divergence, jobs, models, health):
         app.include_router(routes.router)
     page.mount_page(app)
     return app

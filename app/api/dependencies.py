@@ -7,9 +7,11 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, Request
 
 from app.api.admission import UploadMemory
-from app.domain.errors import InvalidRequestError
+from app.domain.errors import IntakeReason, IntakeRefusedError, InvalidRequestError
 from app.inference.catalogue import Catalogue
 from app.inference.scheduling import QueueState
+from app.services.hospital.desk import OperatorDesk
+from app.services.hospital.ports import Receiver
 from app.services.ports import Clock
 from app.services.screening import ScreeningService
 
@@ -31,6 +33,14 @@ class MetricsPort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Hospital:
+    """The hospital side, where one is configured."""
+
+    receiver: Receiver
+    desk: OperatorDesk
+
+
+@dataclass(frozen=True, slots=True)
 class ApiContext:
     """The process's services, as the lifespan opened them."""
 
@@ -44,6 +54,7 @@ class ApiContext:
     version: str
     max_upload_bytes: int
     request_timeout_s: float
+    hospital: Hospital | None = None
 
 
 def api_context(request: Request) -> ApiContext:
@@ -68,3 +79,20 @@ def refuse_unknown_parameters(request: Request) -> None:
 
 
 ContextDep = Annotated[ApiContext, Depends(api_context)]
+
+
+def hospital_side(context: ContextDep) -> Hospital:
+    """Give the hospital side.
+
+    Raises
+    ------
+    IntakeRefusedError
+        ``not_configured`` where there is none.
+    """
+    if context.hospital is None:
+        detail = "this service keeps no films; DISCERN_SPOOL__DIR is not set"
+        raise IntakeRefusedError(IntakeReason.NOT_CONFIGURED, detail)
+    return context.hospital
+
+
+HospitalDep = Annotated[Hospital, Depends(hospital_side)]

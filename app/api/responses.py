@@ -31,10 +31,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:  # Any: FastAPI
 
 _WORDS: Final = {
     400: "The file or a parameter cannot be read",
-    404: "There is no such model",
+    404: "There is no such model or job",
+    409: "Not in a state for that",
     413: "The upload exceeds a limit",
     415: "The format is not supported",
     422: "Readable, but refused",
-    503: "The queue is full; Retry-After says when to try again",
+    503: "The queue is full (Retry-After says when to try again), or the storage does not answer",
     504: "The answer took too long",
+    507: "No room to make it durable",
 }

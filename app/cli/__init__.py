@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.cli import convert, evaluate, models, screen, serve
+from app.cli import convert, evaluate, models, pacs, screen, serve
 from app.cli.exit_codes import INTERRUPTED, UNUSABLE
 from app.domain.errors import ScreeningError
 from app.inference.device import DeviceUnavailableError
@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--models-dir", type=Path, help="released models (DISCERN_MODELS_DIR)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where networks run (DISCERN_DEVICE)")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in (serve, screen, convert, models, evaluate):
+    for verb in (serve, pacs, screen, convert, models, evaluate):
         verb.add_parser(verbs)
     return parser
 

@@ -72,6 +72,23 @@ def read_dicom(content: bytes, limits: DecodeLimits, *, tolerate_refusals: bool 
 
 def read_header(content: bytes, limits: DecodeLimits) -> tuple[DicomHeader, str | None]:
     """Return the elements a film is read from, and the transfer syntax UID, None where the file does not say."""
+    view, start, encoding, transfer_syntax = open_dataset(content, limits)
+    elements, _ = read_elements(view, start, encoding, WANTED_TAGS, limits)
+    return DicomHeader(elements), transfer_syntax
+
+
+def open_dataset(content: bytes, limits: DecodeLimits) -> tuple[memoryview, int, Encoding, str | None]:
+    """Find the data set of a file: where it is (inflated where it was deflated), how it is coded, its transfer syntax.
+
+    Returns
+    -------
+    memoryview, int
+        Bytes, and where the data set begins in them.
+    Encoding
+        Of its first element, whatever was announced.
+    str or None
+        Transfer syntax UID; None where the file does not say.
+    """
     view = memoryview(content)
     start = 132 if content[128:132] == b"DICM" else 4 if content.startswith(b"DICM") else 0
     transfer_syntax: str | None = None
@@ -80,9 +97,7 @@ def read_header(content: bytes, limits: DecodeLimits) -> tuple[DicomHeader, str 
     if transfer_syntax == _DEFLATED:
         view, start = memoryview(_inflated(view[start:], limits)), 0
     announced = Encoding(transfer_syntax != _IMPLICIT_LITTLE, transfer_syntax != _EXPLICIT_BIG)
-    encoding = detected_encoding(view, start, announced)
-    elements, _ = read_elements(view, start, encoding, WANTED_TAGS, limits)
-    return DicomHeader(elements), transfer_syntax
+    return view, start, detected_encoding(view, start, announced), transfer_syntax
 
 
 def _read_file_meta(view: memoryview, start: int, limits: DecodeLimits) -> tuple[int, str | None]:

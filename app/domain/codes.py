@@ -34,6 +34,16 @@ ABSENT: Final = Code("272519000", "SCT", "Absent")
 INDETERMINATE: Final = Code("82334004", "SCT", "Indeterminate")
 LUNG: Final = Code("39607008", "SCT", "Lung")
 CHEST: Final = Code("816094009", "SCT", "Chest")
+RIGHT: Final = Code("24028007", "SCT", "Right")
+LEFT: Final = Code("7771000", "SCT", "Left")
+IMAGING_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
+ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
+CLASS_ACTIVATION: Final = Code("130402", "DCM", "Class activation")
+DIRECTED_DIVERGENCE: Final = Code("directed_divergence", PRIVATE_SCHEME, "Amplified directed divergence of two maps")
+THRESHOLD: Final = Code("threshold", PRIVATE_SCHEME, "Threshold of the operating point")
+NOT_EVALUATED: Final = Code("not_evaluated", PRIVATE_SCHEME, "Not evaluated for this label")
+NOT_ANALYSED: Final = Code("not_analysed", PRIVATE_SCHEME, "Image not analysed")
+REASON_NOT_ANALYSED: Final = Code("reason", PRIVATE_SCHEME, "Reason why not analysed")
 UNITY: Final = Code("1", "UCUM", "no units")
 
 DECISIONS: Final[Mapping[str, Code]] = MappingProxyType(
@@ -61,3 +71,14 @@ def finding_code(label: str) -> Code:
         Of an expert or of the ensemble, e.g. ``"covid19"``.
     """
     return _FINDINGS.get(label) or Code(label, PRIVATE_SCHEME, DISPLAY_NAMES.get(label, label))
+
+
+def reason_code(problem: str) -> Code:
+    """Give the code of why a film was not analysed: the problem codes of the HTTP interface in our private scheme.
+
+    Parameters
+    ----------
+    problem
+        E.g. ``"lateral_view"``; one longer than a code value may be (16 characters, PS3.5 6.2) is named by its first.
+    """
+    return Code(problem[:16], PRIVATE_SCHEME, problem.replace("_", " ").capitalize())

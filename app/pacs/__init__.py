@@ -1,1 +1,1 @@
-"""DICOM at the edge: the network's services, and the objects that results are; the only importer of pydicom and pynetdicom."""
+"""DICOM at the edge: the network's services and the objects that results are; alone imports pydicom and pynetdicom."""

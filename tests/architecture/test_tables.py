@@ -74,7 +74,8 @@ def settings_table() -> str:
         value: object = defaults
         for part in name.removeprefix("DISCERN_").lower().split("__"):
             value = getattr(value, part)
-        rows.append(f"| `{name}` | `{value}` | {description} |")
+        shown = "null" if value is None else "[]" if value == () else value
+        rows.append(f"| `{name}` | `{shown}` | {description} |")
     return "\n".join(rows)
 
 

@@ -5,7 +5,17 @@ from pathlib import Path
 
 from app.api.problems import STATUS_OF
 from app.codecs.reading_flags import ReadingFlag
-from app.domain.errors import DivergenceError, ImageRefusedError, RefusalReason
+from app.domain.errors import (
+    DestinationError,
+    DivergenceError,
+    ImageRefusedError,
+    IntakeRefusedError,
+    JobConflictError,
+    JobNotFoundError,
+    RefusalReason,
+    StorageFullError,
+    StorageUnavailableError,
+)
 from app.domain.input_gate import GateFlag, doubts
 
 WORDS = Path("app/api/web/words.js").read_text(encoding="utf-8")
@@ -28,11 +38,23 @@ def test_every_flag_has_words() -> None:
     assert {*map(str, ReadingFlag), *map(str, GateFlag), *DOMAIN_FLAGS} - keys("FLAGS") == set()
 
 
+OF_THE_HOSPITAL = (
+    DestinationError,
+    IntakeRefusedError,
+    JobConflictError,
+    JobNotFoundError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+"""Problems of films that are handed in for durable work, which the page does not do."""
+
+
 def test_every_problem_has_words() -> None:
     codes = {kind.code for kind in STATUS_OF if kind not in (ImageRefusedError, DivergenceError)}
     codes |= {str(reason) for reason in RefusalReason}
 
-    assert codes - {"artifact_invalid"} - keys("PROBLEMS") == set()
+    never_on_the_page = {"artifact_invalid", *(kind.code for kind in OF_THE_HOSPITAL)}
+    assert codes - never_on_the_page - keys("PROBLEMS") == set()
 
 
 def test_every_reason_for_doubt_has_few_words() -> None:

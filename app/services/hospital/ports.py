@@ -29,7 +29,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Where an object came from. ``sender`` is an AE title, a source's or user's name, an address: never a patient's."""
+    """Where an object came from. ``sender`` is an AE title, a user, an address: never a patient."""
 
     origin: Origin
     sender: str
@@ -100,6 +100,10 @@ class ObjectReader(Protocol):
         """Give a keyed hash of issuer and patient ID, the same for the same patient; None where there is no ID."""
         ...
 
+    def acquired_at(self, source: SourceImage) -> datetime | None:
+        """Give the film's date and time by its header, aware; None where it has none."""
+        ...
+
 
 class Spool(Protocol):
     """Files by the hash of their content, written durably; names never come from outside."""
@@ -116,6 +120,10 @@ class Spool(Protocol):
 
     def get(self, key: str) -> bytes:
         """Read a file and check its hash; `StorageUnavailableError` where it is gone or changed."""
+        ...
+
+    def holds(self, key: str) -> bool:
+        """Whether a file is there."""
         ...
 
     def remove(self, key: str) -> None:
@@ -141,6 +149,53 @@ class ResultObject:
     series_instance_uid: str
     study_instance_uid: str
     content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A result object whose bytes lie in the spool; ``content_key`` is empty once they were purged."""
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    study_uid: str
+    content_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A received object that lies in the spool, as far as the job table is told of it."""
+
+    source_uid: str
+    study_uid: str | None
+    series_uid: str | None
+    patient_key: str | None = field(repr=False)
+    content_key: str
+    dataset_sha256: str
+    size_bytes: int
+    acquired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is kept of an answer beside its objects; ``outcome`` is ``screened`` or a problem code."""
+
+    outcome: str
+    decision: str | None = None
+    probability: float | None = None
+    answer_key: str | None = None
+    record_key: str | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed, in a stable word and a sentence that names no patient."""
+
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +238,7 @@ class ResultBuilder(Protocol):
     def refused(
         self, source: SourceImage, refusal: Refusal, context: ResultContext, kinds: Collection[ResultKind]
     ) -> tuple[ResultObject, ...]:
-        """Build the coded "not analysed, because" objects: an SR always, a picture where `SECONDARY_CAPTURE` is wanted."""
+        """Build the coded "not analysed, because" objects: an SR always, a picture where that is wanted."""
         ...
 
     def is_own(self, source: SourceImage) -> bool:
@@ -280,6 +335,12 @@ class Job:
     error_detail: str | None = None
     answer_key: str | None = None
     """Where the answer's JSON is in the spool."""
+    record_key: str | None = None
+    """Where the compact record of the answer is in the spool, for comparison with later films."""
+    started_at: datetime | None = None
+    """When this model version first began; the date of its results."""
+    runs: int = 0
+    """Times a worker began, crashes included."""
     acquired_at: datetime | None = None
     """Date and time of the film by its own header (naive clock taken as UTC)."""
 

@@ -280,7 +280,7 @@ def test_without_a_verb_the_command_says_what_there_is(capsys: Captured) -> None
         main([])
 
     assert exit_code.value.code == UNUSABLE
-    assert "serve,screen,convert,models,evaluate" in capsys.readouterr().err
+    assert "serve,pacs,screen,convert,models,evaluate" in capsys.readouterr().err
 
 
 # --- the ensemble -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,16 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.settings.hospital import (
+    AuditSettings,
+    DestinationSettings,
+    PacsSettings,
+    SourceSettings,
+    SpoolSettings,
+    WorklistSettings,
+    WorkSettings,
+)
+
 ENV_PREFIX = "DISCERN_"
 
 
@@ -40,7 +50,9 @@ class QueueSettings(BaseModel):
 class Settings(BaseSettings):
     """Process configuration. ``DISCERN_QUEUE__CAPACITY=64`` sets ``queue.capacity``."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", env_parse_none_str="null", frozen=True
+    )
 
     models_dir: Path = Field(default=Path("models"), description="Directory of the released models")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -53,6 +65,17 @@ class Settings(BaseSettings):
     root_path: str = Field(default="", description="Path prefix a gateway strips")
     limits: LimitSettings = LimitSettings()
     queue: QueueSettings = QueueSettings()
+    spool: SpoolSettings = SpoolSettings()
+    work: WorkSettings = WorkSettings()
+    pacs: PacsSettings = PacsSettings()
+    worklist: WorklistSettings = WorklistSettings()
+    audit: AuditSettings = AuditSettings()
+    destinations: tuple[DestinationSettings, ...] = Field(
+        default=(), description="Where results go, a JSON list (docs/operations.md)"
+    )
+    sources: tuple[SourceSettings, ...] = Field(
+        default=(), description="Where films are fetched from, a JSON list (docs/operations.md)"
+    )
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Self:
@@ -64,6 +87,14 @@ class Settings(BaseSettings):
     def _upload_can_hold_a_film(self) -> Self:
         if self.limits.max_side_px**2 < self.limits.max_pixels // 4:
             raise ValueError("limits.max_side_px is too small for limits.max_pixels to be reached")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_different(self) -> Self:
+        for what, named in (("destinations", self.destinations), ("sources", self.sources)):
+            names = [each.name for each in named]
+            if len(set(names)) != len(names):
+                raise ValueError(f"two {what} have the same name")
         return self
 
     @property

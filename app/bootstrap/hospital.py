@@ -1,0 +1,191 @@
+"""Joins the hospital side: spool and job table, ways in, worker, ways out."""
+
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import orjson
+
+from app.api.payload import screening_payload
+from app.bootstrap import Services, SystemClock, decode_limits
+from app.bootstrap.audit import open_audit
+from app.bootstrap.destinations import destination_of
+from app.codecs.decoder import FilmDecoder
+from app.codecs.dicom_identity import DicomObjectReader
+from app.domain.errors import ScreeningError, StorageUnavailableError
+from app.domain.jobs import RetryPolicy
+from app.pacs.result_builder import DicomResultBuilder
+from app.services.hospital.answering import AnsweringService
+from app.services.hospital.delivery import DeliveryService
+from app.services.hospital.desk import OperatorDesk
+from app.services.hospital.housekeeping import Housekeeping
+from app.services.hospital.intake import IntakeService
+from app.services.hospital.ports import AuditTrail, Job
+from app.services.hospital.release import release_version
+from app.services.options import ScreeningOptions
+from app.services.screening import Screening, identity
+from app.settings import Settings
+from app.storage.database import Database
+from app.storage.job_table import JobTable
+from app.storage.spool import FileSpool
+from app.workflows.durable_work import Worker, WorkLimits
+
+_log = logging.getLogger(__name__)
+_KEY_FILE: Final = "patient-key"
+_KEY_BYTES: Final = 32
+_OPTIONS: Final = ScreeningOptions(overlay_px=768)
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalSide:
+    """What receivers, pollers, operators and workers share."""
+
+    settings: Settings
+    clock: SystemClock
+    spool: FileSpool
+    table: JobTable
+    reader: DicomObjectReader
+    audit: AuditTrail
+    receiver: IntakeService
+    housekeeping: Housekeeping
+    desk: OperatorDesk
+
+
+def database_url(settings: Settings) -> str:
+    """Where the job table is."""
+    url = settings.spool.database_url.get_secret_value()
+    return url or f"sqlite:///{_spool_dir(settings).resolve() / 'jobs.sqlite'}"
+
+
+def workflow_database_url(settings: Settings) -> str:
+    """Where the durable-execution library keeps what is under way: beside the job table."""
+    url = database_url(settings)
+    if url.startswith("sqlite"):
+        return f"sqlite:///{_spool_dir(settings).resolve() / 'workflows.sqlite'}"
+    return url
+
+
+@contextmanager
+def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
+    """Open spool, job table and audit trail.
+
+    Raises
+    ------
+    StorageUnavailableError
+        If the spool cannot be written to, or the database does not answer.
+    """
+    folder, clock = _spool_dir(settings), SystemClock()
+    spool = FileSpool(folder, settings.spool.max_bytes, settings.spool.reserve_bytes)
+    database = Database(database_url(settings))
+    try:
+        table = JobTable(database, clock)
+        limits = decode_limits(settings)
+        secret = _patient_secret(folder)
+        reader = DicomObjectReader(limits, secret)
+        decoder = FilmDecoder(limits)
+
+        def same_film(one: bytes, other: bytes) -> bool:
+            try:
+                first, second = (decoder.decode(each, tolerate_refusals=True).pixels for each in (one, other))
+            except ScreeningError:
+                return False
+            return bool(np.array_equal(first, second))
+
+        with open_audit(settings, folder, secret, clock) as audit:
+            builder = DicomResultBuilder()
+            receiver = IntakeService(reader, spool, table, audit, builder.is_own, same_film)
+            housekeeping = Housekeeping(
+                spool, table, audit, clock, settings.spool.keep_days, settings.spool.keep_jobs_days
+            )
+            desk = OperatorDesk(
+                table, spool, audit, clock, housekeeping, settings.work.deadline_s, settings.spool.max_bytes
+            )
+            yield HospitalSide(settings, clock, spool, table, reader, audit, receiver, housekeeping, desk)
+    finally:
+        database.close()
+
+
+def make_worker(side: HospitalSide, services: Services) -> Worker:
+    """Join a worker to the networks of this process."""
+    settings = side.settings
+    destinations = {each.name: destination_of(each) for each in settings.destinations}
+    named = [identity(model) for model in services.catalogue.models.values()]
+    version = release_version([(model.name, model.version, model.sha256) for model in named], _OPTIONS)
+    work = settings.work
+    answering = AnsweringService(
+        screener=services.screening,
+        reader=side.reader,
+        builder=DicomResultBuilder(),
+        spool=side.spool,
+        table=side.table,
+        audit=side.audit,
+        model_version=version,
+        wanted={name: destination.kinds for name, destination in destinations.items()},
+        options=_OPTIONS,
+        document=_document,
+        record=lambda _: b"",
+        retry=RetryPolicy(work.retry_first_s, work.retry_most_s, work.film_attempts),
+    )
+    delivery = DeliveryService(
+        destinations,
+        side.spool,
+        side.table,
+        side.audit,
+        side.clock,
+        RetryPolicy(work.retry_first_s, work.retry_most_s, work.delivery_attempts or None),
+    )
+    return Worker(
+        side.table,
+        answering.answer,
+        delivery.attempt,
+        work.name or socket.gethostname(),
+        version,
+        workflow_database_url(settings),
+        WorkLimits(work.films or settings.workers, work.deliveries, work.poll_s),
+    )
+
+
+def _document(job: Job, screening: Screening) -> bytes:
+    created = job.started_at or job.received_at
+    return orjson.dumps(screening_payload(job.id, created, screening), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _spool_dir(settings: Settings) -> Path:
+    if settings.spool.dir is None:
+        raise StorageUnavailableError("DISCERN_SPOOL__DIR is not set: the hospital side keeps films there")
+    return settings.spool.dir
+
+
+def _patient_secret(folder: Path) -> bytes:
+    """Give the key that stands between patients' numbers and their hashes; made once, never shown."""
+    path = folder / _KEY_FILE
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _kept_secret(path)
+    except OSError as error:
+        raise StorageUnavailableError(f"the spool cannot be written to: {error.strerror}") from error
+    with os.fdopen(descriptor, "wb") as file:
+        key = secrets.token_bytes(_KEY_BYTES)
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def _kept_secret(path: Path) -> bytes:
+    """Read the key; whoever makes it may still be writing."""
+    for _ in range(50):
+        key = path.read_bytes()
+        if len(key) == _KEY_BYTES:
+            return key
+        time.sleep(0.1)
+    raise StorageUnavailableError(f"the spool's {_KEY_FILE} is damaged; with another key priors are not found again")

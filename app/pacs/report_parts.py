@@ -1,0 +1,136 @@
+"""Parts of structured reports: who observed, by which algorithm, with which parameters (PS3.16, TID 1500 and below)."""
+
+import copy
+from collections.abc import Sequence
+from typing import Final
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    Comprehensive3DSR,
+    DeviceObserverIdentifyingAttributes,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    TrackingIdentifier,
+)
+from pydicom import Dataset
+
+from app.domain import codes
+from app.domain.codes import Code
+from app.domain.result_identity import ResultKind, result_uid
+from app.domain.screening import ModelIdentity
+from app.domain.source_image import SourceImage
+from app.pacs.own_objects import MANUFACTURER, MODEL_NAME, finished, series_number, uids
+from app.services.hospital.ports import ResultContext, ResultObject
+
+Group = PlanarROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
+_DEVICE_OBSERVER: Final = CodedConcept("121007", "DCM", "Device")
+_METHOD: Final = "370129005"
+_TITLE: Final = CodedConcept("126000", "DCM", "Imaging Measurement Report")
+
+
+def concept(code: Code) -> CodedConcept:
+    """Turn a triple into a coded concept."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def algorithm(
+    name: str, context: ResultContext, models: Sequence[ModelIdentity], parameters: Sequence[str]
+) -> AlgorithmIdentification:
+    """Identify what measured: name, version, parameters and the hash of every network's weights (TID 4019)."""
+    weights = [f"{model.name} {model.version} {model.precision} sha256 {model.sha256}" for model in models]
+    return AlgorithmIdentification(
+        name=name[:64],
+        version=context.model_version,
+        parameters=[*parameters, *weights],
+        family=concept(codes.ARTIFICIAL_INTELLIGENCE),
+    )
+
+
+def tracking(source: SourceImage, context: ResultContext, name: str) -> TrackingIdentifier:
+    """Name a group, the same every time it is built."""
+    uid = result_uid(source.sop_instance_uid, context.model_version, f"tracking:{name}")
+    return TrackingIdentifier(uid=uid, identifier=name)
+
+
+def probability(value: float, name: Code = codes.PROBABILITY) -> Measurement:
+    """Give a number without unit, in 0..1."""
+    return Measurement(name=concept(name), value=round(value, 6), unit=concept(codes.UNITY))
+
+
+def report(
+    source: SourceImage, study: Dataset, context: ResultContext, kind: ResultKind, groups: Sequence[Group]
+) -> ResultObject:
+    """Put groups into a Comprehensive 3D SR that refers to the film (PS3.16, TID 1500; PS3.3, A.35.13)."""
+    observer = ObserverContext(
+        observer_type=_DEVICE_OBSERVER,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=result_uid("device", context.model_version, "device"),
+            name=MODEL_NAME,
+            manufacturer_name=MANUFACTURER,
+            model_name=MODEL_NAME,
+            serial_number=context.model_version,
+        ),
+    )
+    content = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=observer),
+        procedure_reported=concept(codes.IMAGING_PROCEDURE),
+        imaging_measurements=list(groups),
+        title=_TITLE,
+        referenced_images=None,
+    )
+    instance, series = uids(source, context, kind)
+    evidence = copy.copy(study)
+    evidence.pop("SpecificCharacterSet", None)  # the library knows fewer than there are; `finished` sets the source's
+    document = Comprehensive3DSR(
+        evidence=[evidence],
+        content=content[0],
+        series_instance_uid=series,
+        series_number=series_number(kind),
+        sop_instance_uid=instance,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+    )
+    del document.ContributingEquipmentSequence  # the library's own, with the time of building
+    _settle(document, context)
+    _name_predecessor(document, source, context, kind)
+    return finished(document, source, study, context, kind)
+
+
+def _settle(document: Dataset, context: ResultContext) -> None:
+    """Give every observation the answer's own time, so that the same answer built twice is the same bytes.
+
+    A method modifies its group (PS3.16, TID 1410 and 1501: HAS CONCEPT MOD); the library writes CONTAINS.
+    """
+    moment = context.created.strftime("%Y%m%d%H%M%S")
+    waiting: list[Dataset] = [document]
+    while waiting:
+        item = waiting.pop()
+        if "ObservationDateTime" in item:
+            item.ObservationDateTime = moment
+        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == _METHOD:
+            item.RelationshipType = "HAS CONCEPT MOD"
+        for element in item:
+            if element.VR == "SQ":
+                waiting.extend(element.value)
+
+
+def _name_predecessor(document: Dataset, source: SourceImage, context: ResultContext, kind: ResultKind) -> None:
+    """Refer to the report of an earlier model version that this one supersedes, never overwrites (PS3.3, C.17.2)."""
+    if kind not in context.predecessors:
+        return
+    sop_class, instance, series, study = context.predecessors[kind]
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class, instance
+    of_series = Dataset()
+    of_series.SeriesInstanceUID, of_series.ReferencedSOPSequence = series, [reference]
+    of_study = Dataset()
+    of_study.StudyInstanceUID, of_study.ReferencedSeriesSequence = study or source.study_instance_uid, [of_series]
+    document.PredecessorDocumentsSequence = [of_study]

@@ -1,0 +1,304 @@
+"""What operators see and do: the queue in numbers, one job whole, trying again, purging."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.domain.errors import JobConflictError, JobNotFoundError
+from app.domain.jobs import ArrivalOutcome, DeliveryState, JobState
+from app.services.hospital.housekeeping import Housekeeping
+from app.services.hospital.ports import AuditTrail, Delivery, Job, JobEvent, Spool, StoredResult
+from app.services.ports import Clock
+
+
+class DeskTable(Protocol):
+    """The job table, as operators use it."""
+
+    def job(self, identifier: str) -> Job:
+        """Give a job."""
+        ...
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        study_uid: str | None = None,
+        since: datetime | None = None,
+        before: tuple[datetime, str] | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """List jobs."""
+        ...
+
+    def deliveries(self, identifier: str, destination: str | None = None) -> list[Delivery]:
+        """Give a job's deliveries."""
+        ...
+
+    def results(self, identifier: str) -> list[StoredResult]:
+        """Give a job's results."""
+        ...
+
+    def events(self, after: int = 0, identifier: str | None = None, limit: int = 500) -> list[JobEvent]:
+        """Give events."""
+        ...
+
+    def last_event(self) -> int:
+        """Give the newest event's number."""
+        ...
+
+    def counts(self) -> dict[JobState, int]:
+        """Jobs by state."""
+        ...
+
+    def delivery_counts(self) -> dict[tuple[str, DeliveryState], int]:
+        """Deliveries by destination and state."""
+        ...
+
+    def arrival_counts(self) -> dict[ArrivalOutcome, int]:
+        """Arrivals by outcome."""
+        ...
+
+    def oldest_open(self) -> datetime | None:
+        """Receipt of the oldest open film."""
+        ...
+
+    def overdue(self, deadline_s: float) -> int:
+        """Open films older than that."""
+        ...
+
+    def workers(self) -> Mapping[str, datetime]:
+        """When each worker was last seen."""
+        ...
+
+    def replay(self, identifier: str) -> Job:
+        """Try parked work again."""
+        ...
+
+    def screen_again(self, identifier: str) -> Job:
+        """Make a new generation."""
+        ...
+
+    def cancel(self, identifier: str, code: str, detail: str) -> None:
+        """End open work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The queue in numbers.
+
+    Attributes
+    ----------
+    at
+        When it was counted.
+    jobs, arrivals
+        By state and by outcome.
+    deliveries
+        By destination, then by state.
+    oldest_open_s
+        Age of the oldest open film; None where nothing is open.
+    overdue
+        Open films older than the deadline.
+    workers
+        Name to seconds since its last sign of life.
+    spool_bytes, spool_max_bytes
+        Held, and allowed.
+    """
+
+    at: datetime
+    jobs: Mapping[JobState, int]
+    arrivals: Mapping[ArrivalOutcome, int]
+    deliveries: Mapping[str, Mapping[DeliveryState, int]]
+    oldest_open_s: float | None
+    overdue: int
+    workers: Mapping[str, float]
+    spool_bytes: int
+    spool_max_bytes: int
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is open: every acknowledged film is answered and confirmed, or parked."""
+        return self.jobs[JobState.QUEUED] == self.jobs[JobState.RUNNING] == 0
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """What an operator has to look at, as stable words (docs/operations.md says what each means)."""
+        found = []
+        if self.overdue:
+            found.append("overdue")
+        if self.jobs[JobState.FAILED]:
+            found.append("parked")
+        if self.arrivals[ArrivalOutcome.CONFLICT]:
+            found.append("conflict")
+        if not self.idle and (not self.workers or min(self.workers.values()) > _SILENT_S):
+            found.append("no_worker")
+        if self.spool_bytes > 0.9 * self.spool_max_bytes:
+            found.append("spool_nearly_full")
+        return tuple(found)
+
+
+_SILENT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """One job whole."""
+
+    job: Job
+    results: Sequence[StoredResult]
+    deliveries: Sequence[Delivery]
+    events: Sequence[JobEvent]
+
+
+class OperatorDesk:
+    """Use cases of operators; everything that changes something is audited.
+
+    Parameters
+    ----------
+    table, spool, audit, clock, housekeeping
+        The edges.
+    deadline_s
+        A film that is open for longer is overdue.
+    spool_max_bytes
+        What the spool may hold.
+    """
+
+    def __init__(  # noqa: PLR0917  # the edges it joins
+        self,
+        table: DeskTable,
+        spool: Spool,
+        audit: AuditTrail,
+        clock: Clock,
+        housekeeping: Housekeeping,
+        deadline_s: float,
+        spool_max_bytes: int,
+    ) -> None:
+        self._table, self._spool, self._audit, self._clock = table, spool, audit, clock
+        self._housekeeping, self._deadline_s, self._spool_max_bytes = housekeeping, deadline_s, spool_max_bytes
+
+    def summary(self) -> Summary:
+        """Count everything."""
+        now = self._clock.now()
+        deliveries: dict[str, dict[DeliveryState, int]] = {}
+        for (destination, state), count in self._table.delivery_counts().items():
+            deliveries.setdefault(destination, dict.fromkeys(DeliveryState, 0))[state] = count
+        oldest = self._table.oldest_open()
+        return Summary(
+            at=now,
+            jobs=self._table.counts(),
+            arrivals=self._table.arrival_counts(),
+            deliveries=deliveries,
+            oldest_open_s=None if oldest is None else max(0.0, (now - oldest).total_seconds()),
+            overdue=self._table.overdue(self._deadline_s),
+            workers={name: (now - seen).total_seconds() for name, seen in self._table.workers().items()},
+            spool_bytes=self._spool.used_bytes(),
+            spool_max_bytes=self._spool_max_bytes,
+        )
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        study_uid: str | None = None,
+        since: datetime | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """List jobs, the newest first; ``before`` names the last job of the page before.
+
+        Raises
+        ------
+        JobNotFoundError
+            If there is no job ``before``.
+        """
+        last = None
+        if before is not None:
+            job = self._table.job(before)
+            last = (job.received_at, job.id)
+        return self._table.jobs(state=state, study_uid=study_uid, since=since, before=last, limit=limit)
+
+    def detail(self, identifier: str) -> JobDetail:
+        """Give one job with its results, deliveries and history.
+
+        Raises
+        ------
+        JobNotFoundError
+            If there is none.
+        """
+        return JobDetail(
+            self._table.job(identifier),
+            self._table.results(identifier),
+            self._table.deliveries(identifier),
+            self._table.events(0, identifier),
+        )
+
+    def answer(self, identifier: str, user: str) -> bytes:
+        """Give the JSON answer of a screened film.
+
+        Raises
+        ------
+        JobNotFoundError
+            If there is no job, or its answer has been purged.
+        JobConflictError
+            If it has no answer: not yet, or it was refused.
+        """
+        job = self._table.job(identifier)
+        if job.answer_key is None:
+            why = f"it was refused: {job.outcome}" if job.outcome else f"it is {job.state}"
+            raise JobConflictError(f"the job has no answer; {why}")
+        if not self._spool.holds(job.answer_key):
+            raise JobNotFoundError("the job's answer has been purged")
+        self._audit.record("accessed", user=user, job_id=identifier)
+        return self._spool.get(job.answer_key)
+
+    def events(self, after: int, identifier: str | None = None) -> list[JobEvent]:
+        """Give events with larger numbers."""
+        return self._table.events(after, identifier)
+
+    def last_event(self) -> int:
+        """Give the newest event's number."""
+        return self._table.last_event()
+
+    def replay(self, identifier: str, user: str) -> Job:
+        """Try parked or waiting work again at once."""
+        job = self._table.replay(identifier)
+        self._audit.record("replayed", user=user, job_id=identifier)
+        return job
+
+    def replay_all(self, user: str) -> int:
+        """Try all parked work again; returns how much that was."""
+        done = 0
+        while True:
+            parked = self._table.jobs(state=JobState.FAILED, limit=200)
+            progress = 0
+            for job in parked:
+                try:
+                    self.replay(job.id, user)
+                except JobConflictError:
+                    continue
+                progress += 1
+            done += progress
+            if not progress:
+                return done
+
+    def screen_again(self, identifier: str, user: str) -> Job:
+        """Answer a film anew with the models of today; its earlier results stay."""
+        job = self._table.screen_again(identifier)
+        self._audit.record("replayed", user=user, job_id=job.id)
+        return job
+
+    def cancel(self, identifier: str, user: str) -> Job:
+        """End open work without results."""
+        self._table.cancel(identifier, "cancelled_by_operator", "an operator took it back")
+        self._audit.record("cancelled", user=user, job_id=identifier)
+        return self._table.job(identifier)
+
+    def purge(self, identifier: str, user: str) -> None:
+        """Remove one job that has ended, with its files."""
+        self._housekeeping.purge(self._table.job(identifier))
+        self._audit.record("purged", user=user, job_id=identifier)
+
+    def clean(self) -> None:
+        """Do what retention asks for."""
+        self._housekeeping.clean()
