@@ -1,13 +1,26 @@
-"""Logs and metrics, configured once; neither ever holds anything of a patient."""
+"""Logs and metrics, configured once; neither ever holds anything of a patient.
+
+What this code logs names no patient. What others log, warn of and raise may repeat any value they were given, so of
+that only the kind and the place are kept: an exception's text is printed where it is a `ScreeningError`'s, else its
+type.
+"""
 
 import json
 import logging
+import resource
 import sys
-from collections.abc import Callable, Mapping
-from typing import Final
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Final, TextIO, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
+from app.domain.errors import ScreeningError
+
+_log = logging.getLogger(__name__)
 _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "message",
     "asctime",
@@ -17,7 +30,74 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__d
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-class JsonFormatter(logging.Formatter):
+_LEAST_SEVERE: Final = {
+    "python_multipart": logging.WARNING,  # file names of uploads
+    "PIL": logging.WARNING,  # what is in the files
+    "pydicom": logging.CRITICAL,  # values of elements, in warnings and errors too
+    "highdicom": logging.CRITICAL,
+    "pynetdicom": logging.ERROR,  # identifiers of queries
+    "sqlalchemy": logging.WARNING,  # statements with their parameters
+    "httpx2": logging.WARNING,  # addresses with their queries
+    "httpcore2": logging.WARNING,  # headers
+    "h11": logging.WARNING,
+    "h2": logging.WARNING,
+    "hpack": logging.WARNING,
+    "dbos": logging.WARNING,  # what workflows are given and return
+    "psycopg": logging.WARNING,
+    "uvicorn.access": logging.WARNING,  # paths
+}
+"""Loggers of others, and from which severity on they may be heard."""
+
+_Caught: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+def exception_text(error: BaseException) -> str:
+    """Describe an exception and what led to it: places, types, and the texts that are known to name nobody."""
+    return "".join(_described(error))
+
+
+def _described(error: BaseException) -> Iterator[str]:
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    for each in reversed(chain):
+        yield "Traceback (most recent call last):\n"
+        yield from traceback.format_tb(each.__traceback__)
+        yield f"{type(each).__qualname__}{_harmless(each)}\n"
+
+
+def _harmless(error: BaseException) -> str:
+    if isinstance(error, ScreeningError):
+        return f": {error.detail}"
+    if isinstance(error, OSError) and error.strerror:
+        return f": {error.strerror}"  # without the file's name
+    return " (text withheld)" if error.args else ""
+
+
+class _Withholding(logging.Filter):
+    """Lets others be heard only from their severity on, and never with an exception for a message."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        least = next((level for name, level in _LEAST_SEVERE.items() if _is_within(record.name, name)), 0)
+        if record.levelno < least:
+            return False
+        if isinstance(record.msg, BaseException):
+            record.msg, record.args = f"{type(record.msg).__qualname__}{_harmless(record.msg)}", None
+        return True
+
+
+def _is_within(name: str, parent: str) -> bool:
+    return name == parent or name.startswith(f"{parent}.")
+
+
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: _Caught) -> str:  # noqa: N802 - the base class's name
+        return exception_text(ei[1]).rstrip() if ei[1] is not None else ""
+
+
+class JsonFormatter(_Formatter):
     """One JSON object a line: time, level, logger, event and the record's context."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -34,28 +114,54 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(_Formatter):
     """A readable line with the context as ``key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
+        record.exc_text = None  # another handler may have rendered it, in full
         context = " ".join(f"{k}={v}" for k, v in record.__dict__.items() if k not in _STANDARD)
         return f"{super().format(record)} {context}".rstrip()
 
 
 def configure_logging(log_format: str, level: str) -> None:
-    """Send every log record to standard error in one format."""
+    """Send log records, warnings and uncaught exceptions to standard error in one format; a crash dumps no memory."""
     handler = logging.StreamHandler(sys.stderr)
     text = TextFormatter("%(asctime)s %(levelname)-7s %(name)s %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    handler.addFilter(_Withholding())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-    for name in ("python_multipart", "PIL", "pydicom"):  # at `debug` they write file names and elements of uploads
-        logging.getLogger(name).setLevel(logging.WARNING)
+    dbos = logging.getLogger("dbos")  # with a handler of its own already, it makes none
+    dbos.handlers, dbos.propagate = [logging.NullHandler()], True
+    for name, least in _LEAST_SEVERE.items():
+        logging.getLogger(name).setLevel(least)
+    warnings.showwarning = _warned
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _log.critical("uncaught_exception", exc_info=args.exc_value)
+    sys.unraisablehook = lambda args: _log.error("unraisable_exception", exc_info=args.exc_value)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    _log.critical("uncaught_exception", exc_info=error)
+
+
+def _warned(
+    message: Warning | str,  # noqa: ARG001 - the hook's parameters
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    _log.warning("warning", extra={"category": category.__name__, "where": f"{filename}:{lineno}"})
 
 
 class Metrics:
