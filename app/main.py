@@ -1,7 +1,7 @@
 """The REST process."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import TypedDict
 
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.api.admission import UploadMemory
-from app.api.dependencies import ApiContext
+from app.api.dependencies import ApiContext, Hospital
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problem_handlers
 from app.api.routes import divergence, health, jobs, models, page, screenings
@@ -21,6 +21,7 @@ DESCRIPTION = """Chest radiograph screening that shows *what tells COVID-19 from
 Two binary expert networks look at the same film; the directed divergence of their class activation maps shows where the
 one finds what the other does not. **Research use. Not for diagnostic use.**"""
 
+OpenHospital = Callable[[Settings], AbstractContextManager[Hospital | None]]
 OpenServices = Callable[[Settings], AbstractContextManager[Services]]
 
 
@@ -30,7 +31,23 @@ class LifespanState(TypedDict):
     context: ApiContext
 
 
-def create_app(settings: Settings | None = None, open_services: OpenServices = open_services) -> FastAPI:
+@contextmanager
+def open_hospital_side(settings: Settings) -> Iterator[Hospital | None]:
+    """Open the hospital side where a spool is configured; its libraries are not even imported elsewhere."""
+    if settings.spool.dir is None:
+        yield None
+        return
+    from app.bootstrap.hospital import open_hospital
+
+    with open_hospital(settings) as side:
+        yield Hospital(side.receiver, side.desk)
+
+
+def create_app(
+    settings: Settings | None = None,
+    open_services: OpenServices = open_services,
+    open_hospital: OpenHospital = open_hospital_side,
+) -> FastAPI:
     """Build the application; nothing is opened before its lifespan starts.
 
     Parameters
@@ -39,6 +56,8 @@ def create_app(settings: Settings | None = None, open_services: OpenServices = o
         Read from the environment where None.
     open_services
         Opens the services of a settings object and closes them again.
+    open_hospital
+        Likewise the hospital side; None where there is none.
 
     Returns
     -------
@@ -50,13 +69,16 @@ def create_app(settings: Settings | None = None, open_services: OpenServices = o
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
-        opening = open_services(settings)
-        services = await run_in_threadpool(opening.__enter__)
+        opened = ExitStack()
         try:
+            services = await run_in_threadpool(opened.enter_context, open_services(settings))
+            hospital = await run_in_threadpool(opened.enter_context, open_hospital(settings))
             services.metrics.build(release)
-            yield {"context": _context(services, release)}
+            if hospital is not None:
+                services.metrics.watch_hospital(hospital.desk.summary)
+            yield {"context": _context(services, release, hospital)}
         finally:
-            await run_in_threadpool(opening.__exit__, None, None, None)
+            await run_in_threadpool(opened.close)
 
     app = FastAPI(
         title="Discern",
@@ -75,7 +97,7 @@ def create_app(settings: Settings | None = None, open_services: OpenServices = o
     return app
 
 
-def _context(services: Services, release: str) -> ApiContext:
+def _context(services: Services, release: str, hospital: Hospital | None) -> ApiContext:
     settings = services.settings
     return ApiContext(
         screening=services.screening,
@@ -88,4 +110,5 @@ def _context(services: Services, release: str) -> ApiContext:
         version=release,
         max_upload_bytes=settings.limits.max_upload_bytes,
         request_timeout_s=settings.request_timeout_s,
+        hospital=hospital,
     )

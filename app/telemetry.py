@@ -1,26 +1,18 @@
-"""Logs and metrics, configured once; neither ever holds anything of a patient.
-
-What this code logs names no patient. What others log, warn of and raise may repeat any value they were given, so of
-that only the kind and the place are kept: an exception's text is printed where it is a `ScreeningError`'s, else its
-type.
-"""
+"""Logs and metrics, configured once; neither ever holds anything of a patient."""
 
 import json
 import logging
-import resource
 import sys
-import threading
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Final, TextIO, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app.domain.errors import ScreeningError
+from app.services.hospital.desk import ALERTS, Summary
 
-_log = logging.getLogger(__name__)
 _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "message",
     "asctime",
@@ -30,74 +22,7 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__d
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-_LEAST_SEVERE: Final = {
-    "python_multipart": logging.WARNING,  # file names of uploads
-    "PIL": logging.WARNING,  # what is in the files
-    "pydicom": logging.CRITICAL,  # values of elements, in warnings and errors too
-    "highdicom": logging.CRITICAL,
-    "pynetdicom": logging.ERROR,  # identifiers of queries
-    "sqlalchemy": logging.WARNING,  # statements with their parameters
-    "httpx2": logging.WARNING,  # addresses with their queries
-    "httpcore2": logging.WARNING,  # headers
-    "h11": logging.WARNING,
-    "h2": logging.WARNING,
-    "hpack": logging.WARNING,
-    "dbos": logging.WARNING,  # what workflows are given and return
-    "psycopg": logging.WARNING,
-    "uvicorn.access": logging.WARNING,  # paths
-}
-"""Loggers of others, and from which severity on they may be heard."""
-
-_Caught: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
-
-
-def exception_text(error: BaseException) -> str:
-    """Describe an exception and what led to it: places, types, and the texts that are known to name nobody."""
-    return "".join(_described(error))
-
-
-def _described(error: BaseException) -> Iterator[str]:
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    for each in reversed(chain):
-        yield "Traceback (most recent call last):\n"
-        yield from traceback.format_tb(each.__traceback__)
-        yield f"{type(each).__qualname__}{_harmless(each)}\n"
-
-
-def _harmless(error: BaseException) -> str:
-    if isinstance(error, ScreeningError):
-        return f": {error.detail}"
-    if isinstance(error, OSError) and error.strerror:
-        return f": {error.strerror}"  # without the file's name
-    return " (text withheld)" if error.args else ""
-
-
-class _Withholding(logging.Filter):
-    """Lets others be heard only from their severity on, and never with an exception for a message."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        least = next((level for name, level in _LEAST_SEVERE.items() if _is_within(record.name, name)), 0)
-        if record.levelno < least:
-            return False
-        if isinstance(record.msg, BaseException):
-            record.msg, record.args = f"{type(record.msg).__qualname__}{_harmless(record.msg)}", None
-        return True
-
-
-def _is_within(name: str, parent: str) -> bool:
-    return name == parent or name.startswith(f"{parent}.")
-
-
-class _Formatter(logging.Formatter):
-    def formatException(self, ei: _Caught) -> str:  # noqa: N802 - the base class's name
-        return exception_text(ei[1]).rstrip() if ei[1] is not None else ""
-
-
-class JsonFormatter(_Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, event and the record's context."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -114,54 +39,77 @@ class JsonFormatter(_Formatter):
         return json.dumps(line, default=str)
 
 
-class TextFormatter(_Formatter):
+class TextFormatter(logging.Formatter):
     """A readable line with the context as ``key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
-        record.exc_text = None  # another handler may have rendered it, in full
         context = " ".join(f"{k}={v}" for k, v in record.__dict__.items() if k not in _STANDARD)
         return f"{super().format(record)} {context}".rstrip()
 
 
 def configure_logging(log_format: str, level: str) -> None:
-    """Send log records, warnings and uncaught exceptions to standard error in one format; a crash dumps no memory."""
+    """Send every log record to standard error in one format."""
     handler = logging.StreamHandler(sys.stderr)
     text = TextFormatter("%(asctime)s %(levelname)-7s %(name)s %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
-    handler.addFilter(_Withholding())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    dbos = logging.getLogger("dbos")  # with a handler of its own already, it makes none
-    dbos.handlers, dbos.propagate = [logging.NullHandler()], True
-    for name, least in _LEAST_SEVERE.items():
-        logging.getLogger(name).setLevel(least)
-    warnings.showwarning = _warned
-    sys.excepthook = _uncaught
-    threading.excepthook = lambda args: _log.critical("uncaught_exception", exc_info=args.exc_value)
-    sys.unraisablehook = lambda args: _log.error("unraisable_exception", exc_info=args.exc_value)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    for name in ("python_multipart", "PIL", "pydicom"):  # at `debug` they write file names and elements of uploads
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
-    _log.critical("uncaught_exception", exc_info=error)
+class _HospitalCollector(Collector):
+    """The hospital's queue, counted in the job table when it is asked for: the same from every process."""
 
+    def __init__(self, summary: Callable[[], Summary]) -> None:
+        self._summary = summary
 
-def _warned(
-    message: Warning | str,  # noqa: ARG001 - the hook's parameters
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
-) -> None:
-    _log.warning("warning", extra={"category": category.__name__, "where": f"{filename}:{lineno}"})
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: that would ask the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Give what there is; nothing but `discern_job_table_up` where the job table does not answer."""
+        up = GaugeMetricFamily("discern_job_table_up", "1 where the job table answers")
+        try:
+            found = self._summary()
+        except ScreeningError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        films = GaugeMetricFamily("discern_films", "Films by state", labels=["state"])
+        for state, count in found.jobs.items():
+            films.add_metric([state], count)
+        arrivals = GaugeMetricFamily("discern_arrivals", "Arrivals kept, by outcome", labels=["outcome"])
+        for outcome, count in found.arrivals.items():
+            arrivals.add_metric([outcome], count)
+        deliveries = GaugeMetricFamily(
+            "discern_deliveries", "Result objects by destination and state", labels=["destination", "state"]
+        )
+        for destination, states in found.deliveries.items():
+            for delivery_state, count in states.items():
+                deliveries.add_metric([destination, delivery_state], count)
+        workers = GaugeMetricFamily("discern_worker_seen_seconds", "Since a worker was seen", labels=["worker"])
+        for worker, seconds in found.workers.items():
+            workers.add_metric([worker], seconds)
+        alerts = GaugeMetricFamily("discern_alert", "1 for what needs an operator", labels=["alert"])
+        for alert in ALERTS:
+            alerts.add_metric([alert], float(alert in found.alerts))
+        yield from (films, arrivals, deliveries, workers, alerts)
+        for name, words, value in (
+            ("discern_oldest_open_seconds", "Age of the oldest open film; 0 where none is", found.oldest_open_s or 0.0),
+            ("discern_overdue_films", "Films open for longer than the deadline", found.overdue),
+            ("discern_spool_bytes", "Bytes in the spool", found.spool_bytes),
+            ("discern_spool_max_bytes", "Bytes the spool may hold", found.spool_max_bytes),
+        ):
+            yield GaugeMetricFamily(name, words, value=value)
 
 
 class Metrics:
@@ -195,6 +143,10 @@ class Metrics:
         """Read the queue whenever the metrics are read."""
         self._waiting.set_function(waiting)
         self._running.set_function(running)
+
+    def watch_hospital(self, summary: Callable[[], Summary]) -> None:
+        """Count jobs, deliveries and arrivals whenever the metrics are read."""
+        self.registry.register(_HospitalCollector(summary))
 
     def build(self, version: str) -> None:
         """Publish the service's version."""

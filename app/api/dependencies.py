@@ -81,14 +81,18 @@ def refuse_unknown_parameters(request: Request) -> None:
 ContextDep = Annotated[ApiContext, Depends(api_context)]
 
 
-def hospital_side(context: ContextDep) -> Hospital:
+def hospital_side(request: Request, context: ContextDep) -> Hospital:
     """Give the hospital side.
 
     Raises
     ------
     IntakeRefusedError
         ``not_configured`` where there is none.
+    InvalidRequestError
+        If another site's page makes a browser ask for a change.
     """
+    if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+        raise InvalidRequestError("another site's page may not ask for this")
     if context.hospital is None:
         detail = "this service keeps no films; DISCERN_SPOOL__DIR is not set"
         raise IntakeRefusedError(IntakeReason.NOT_CONFIGURED, detail)

@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,36 +11,25 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import orjson
 
-from app.api.payload import screening_payload
-from app.bootstrap import Services, SystemClock, decode_limits
+from app.bootstrap import SystemClock, decode_limits
 from app.bootstrap.audit import open_audit
-from app.bootstrap.destinations import destination_of
 from app.codecs.decoder import FilmDecoder
 from app.codecs.dicom_identity import DicomObjectReader
 from app.domain.errors import ScreeningError, StorageUnavailableError
-from app.domain.jobs import RetryPolicy
-from app.pacs.result_builder import DicomResultBuilder
-from app.services.hospital.answering import AnsweringService
-from app.services.hospital.delivery import DeliveryService
+from app.pacs.own_objects import is_own
 from app.services.hospital.desk import OperatorDesk
 from app.services.hospital.housekeeping import Housekeeping
 from app.services.hospital.intake import IntakeService
-from app.services.hospital.ports import AuditTrail, Job
-from app.services.hospital.release import release_version
-from app.services.options import ScreeningOptions
-from app.services.screening import Screening, identity
+from app.services.hospital.ports import AuditTrail
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.job_table import JobTable
 from app.storage.spool import FileSpool
-from app.workflows.durable_work import Worker, WorkLimits
 
 _log = logging.getLogger(__name__)
 _KEY_FILE: Final = "patient-key"
 _KEY_BYTES: Final = 32
-_OPTIONS: Final = ScreeningOptions(overlay_px=768)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +88,7 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
             return bool(np.array_equal(first, second))
 
         with open_audit(settings, folder, secret, clock) as audit:
-            builder = DicomResultBuilder()
-            receiver = IntakeService(reader, spool, table, audit, builder.is_own, same_film)
+            receiver = IntakeService(reader, spool, table, audit, is_own, same_film)
             housekeeping = Housekeeping(
                 spool, table, audit, clock, settings.spool.keep_days, settings.spool.keep_jobs_days
             )
@@ -111,51 +98,6 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
             yield HospitalSide(settings, clock, spool, table, reader, audit, receiver, housekeeping, desk)
     finally:
         database.close()
-
-
-def make_worker(side: HospitalSide, services: Services) -> Worker:
-    """Join a worker to the networks of this process."""
-    settings = side.settings
-    destinations = {each.name: destination_of(each) for each in settings.destinations}
-    named = [identity(model) for model in services.catalogue.models.values()]
-    version = release_version([(model.name, model.version, model.sha256) for model in named], _OPTIONS)
-    work = settings.work
-    answering = AnsweringService(
-        screener=services.screening,
-        reader=side.reader,
-        builder=DicomResultBuilder(),
-        spool=side.spool,
-        table=side.table,
-        audit=side.audit,
-        model_version=version,
-        wanted={name: destination.kinds for name, destination in destinations.items()},
-        options=_OPTIONS,
-        document=_document,
-        record=lambda _: b"",
-        retry=RetryPolicy(work.retry_first_s, work.retry_most_s, work.film_attempts),
-    )
-    delivery = DeliveryService(
-        destinations,
-        side.spool,
-        side.table,
-        side.audit,
-        side.clock,
-        RetryPolicy(work.retry_first_s, work.retry_most_s, work.delivery_attempts or None),
-    )
-    return Worker(
-        side.table,
-        answering.answer,
-        delivery.attempt,
-        work.name or socket.gethostname(),
-        version,
-        workflow_database_url(settings),
-        WorkLimits(work.films or settings.workers, work.deliveries, work.poll_s),
-    )
-
-
-def _document(job: Job, screening: Screening) -> bytes:
-    created = job.started_at or job.received_at
-    return orjson.dumps(screening_payload(job.id, created, screening), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _spool_dir(settings: Settings) -> Path:

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 from app.bootstrap import open_services
-from app.bootstrap.hospital import HospitalSide, make_worker, open_hospital
+from app.bootstrap.hospital import HospitalSide, open_hospital
 from app.bootstrap.listener import make_listener
 from app.bootstrap.sources import make_pollers
+from app.bootstrap.worker import make_worker
 from app.cli.exit_codes import OK
 from app.domain.errors import ScreeningError
 from app.settings import Settings

@@ -6,11 +6,7 @@ import math
 import signal
 from typing import TYPE_CHECKING
 
-import uvicorn
-
-from app.bootstrap import open_services
 from app.cli.exit_codes import OK, UNUSABLE
-from app.main import create_app
 from app.settings import Settings
 from app.telemetry import configure_logging
 
@@ -28,6 +24,11 @@ def add_parser(verbs: "Verbs") -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Serve on one process, whose workers are threads, until it is told to stop; accepted films are finished."""
+    import uvicorn
+
+    from app.bootstrap import open_services
+    from app.main import create_app, open_hospital_side
+
     configure_logging(settings.log_format, settings.log_level)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)  # uvicorn shuts down first, then raises the signal once more
@@ -35,9 +36,11 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         f"Discern opens its page at http://{parsed.host}:{parsed.port}/ as soon as the models are verified", flush=True
     )
     # Opened here and not by the lifespan: a broken model is then a sentence, not uvicorn's traceback.
-    with open_services(settings) as services:
+    with open_services(settings) as services, open_hospital_side(settings) as hospital:
         config = uvicorn.Config(
-            create_app(settings, lambda _: contextlib.nullcontext(services)),
+            create_app(
+                settings, lambda _: contextlib.nullcontext(services), lambda _: contextlib.nullcontext(hospital)
+            ),
             host=parsed.host,
             port=parsed.port,
             log_config=None,

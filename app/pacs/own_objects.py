@@ -9,7 +9,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from app.domain.result_identity import ResultKind, result_uid
 from app.domain.source_image import SourceImage
-from app.pacs.source_dataset import character_sets
+from app.pacs.source_dataset import character_sets, source_dataset
 from app.services.hospital.ports import ResultContext, ResultObject
 
 MANUFACTURER: Final = "Discern"
@@ -95,8 +95,9 @@ def finished(
     return ResultObject(kind, str(target.SOPClassUID), instance, series, source.study_instance_uid, buffer.getvalue())
 
 
-def is_own(study: Dataset) -> bool:
-    """Whether a data set was made by this service, whatever a PACS did to its file meta information."""
+def is_own(source: SourceImage) -> bool:
+    """Whether an object was made by this service, whatever a PACS did to its file meta information."""
+    study = source_dataset(source)
     return (
         str(study.get("Manufacturer", "")) == MANUFACTURER and str(study.get("ManufacturerModelName", "")) == MODEL_NAME
     )

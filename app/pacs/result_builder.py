@@ -54,4 +54,4 @@ class DicomResultBuilder:
 
     def is_own(self, source: SourceImage) -> bool:
         """Whether an object is a result of this service."""
-        return is_own(source_dataset(source))
+        return is_own(source)

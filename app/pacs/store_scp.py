@@ -79,6 +79,11 @@ class _Held:
                 and sum(self._by_association.values()) <= self._limits.held_bytes
             )
 
+    def of(self, association: int) -> int:
+        """Give what an association holds."""
+        with self._lock:
+            return self._by_association.get(association, 0)
+
     def release(self, association: int) -> None:
         """Forget what an association held."""
         with self._lock:
@@ -161,11 +166,11 @@ class StoreScp:
 
     def _stop(self, server: ThreadedAssociationServer, drain_s: float) -> None:
         """Take no new associations; let those that transfer finish within the time."""
-        threading.Thread(target=server.shutdown, daemon=True).start()
+        server.shutdown()
         limit = time.monotonic() + drain_s
         while self._ae.active_associations and time.monotonic() < limit:
             for association in self._ae.active_associations:
-                if not self._held._by_association.get(id(association)):
+                if not self._held.of(id(association)):
                     association.abort()
             time.sleep(0.05)
         self._ae.shutdown()

@@ -40,7 +40,7 @@ class DeliveryWork(TablePart):
                 .returning(DELIVERIES.c.job_id, DELIVERIES.c.claims)
             )
             numbers: dict[str, int] = {}
-            for identifier, number in connection.execute(claimed).tuples():
+            for identifier, number in connection.execute(claimed):
                 numbers[identifier] = max(number, numbers.get(identifier, 0))
             return [(identifier, numbers[identifier]) for identifier in chosen if identifier in numbers]
 

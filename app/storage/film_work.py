@@ -118,7 +118,7 @@ class FilmWork(TablePart):
                 .values(claims=JOBS.c.claims + 1, claimed_until=now + timedelta(seconds=lease_s))
                 .returning(JOBS.c.id, JOBS.c.claims)
             )
-            numbers: dict[str, int] = dict(connection.execute(claimed).tuples().all())
+            numbers: dict[str, int] = {row[0]: row[1] for row in connection.execute(claimed)}
             return [(identifier, numbers[identifier]) for identifier in chosen]
 
     def begin(self, identifier: str, model_version: str) -> Job | None:

@@ -57,9 +57,9 @@ class JobDesk(TablePart):
     def counts(self) -> dict[JobState, int]:
         """Jobs by state."""
         with self._database.reading() as connection:
-            found: dict[str, int] = dict(
-                connection.execute(select(JOBS.c.state, func.count()).group_by(JOBS.c.state)).tuples().all()
-            )
+            found: dict[str, int] = {
+                row[0]: row[1] for row in connection.execute(select(JOBS.c.state, func.count()).group_by(JOBS.c.state))
+            }
         return {state: found.get(state, 0) for state in JobState}
 
     def delivery_counts(self) -> dict[tuple[str, DeliveryState], int]:
@@ -74,7 +74,7 @@ class JobDesk(TablePart):
         """Arrivals by outcome."""
         with self._database.reading() as connection:
             query = select(ARRIVALS.c.outcome, func.count()).group_by(ARRIVALS.c.outcome)
-            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+            found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
         return {outcome: found.get(outcome, 0) for outcome in ArrivalOutcome}
 
     def oldest_open(self) -> datetime | None:

@@ -54,7 +54,7 @@ class Ledger(TablePart):
     def workers(self) -> Mapping[str, datetime]:
         """When each worker was last seen."""
         with self._database.reading() as connection:
-            return dict(connection.execute(select(WORKERS.c.name, WORKERS.c.seen_at)).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(select(WORKERS.c.name, WORKERS.c.seen_at))}
 
     def silent_workers(self, silent_s: float) -> list[str]:
         """Give the workers that were not seen for so long and did not say that they stopped."""

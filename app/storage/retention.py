@@ -61,6 +61,20 @@ class Retention(TablePart):
             connection.execute(delete(EVENTS).where(EVENTS.c.job_id == identifier))
             connection.execute(delete(JOBS).where(JOBS.c.id == identifier))
 
+    def content_keys(self, identifier: str) -> set[str]:
+        """Give every spool key of a job: film, answer, record, other content under its UID, result objects."""
+        keys: set[str | None] = set()
+        with self._database.reading() as connection:
+            for column, job in (
+                (JOBS.c.content_key, JOBS.c.id),
+                (JOBS.c.answer_key, JOBS.c.id),
+                (JOBS.c.record_key, JOBS.c.id),
+                (ARRIVALS.c.content_key, ARRIVALS.c.job_id),
+                (RESULTS.c.content_key, RESULTS.c.job_id),
+            ):
+                keys |= set(connection.scalars(select(column).where(job == identifier)))
+        return {key for key in keys if key}
+
     def referenced(self, keys: Collection[str]) -> set[str]:
         """Give those of some spool keys that anything here still points to."""
         wanted, found = list(keys), set[str]()

@@ -81,16 +81,26 @@ class TablePart:
         )  # fmt: skip
 
     def _settle(self, connection: Connection, now: datetime, identifier: str) -> None:
-        states = set(connection.scalars(select(DELIVERIES.c.state).where(DELIVERIES.c.job_id == identifier)))
+        rows = connection.execute(
+            select(DELIVERIES.c.state, DELIVERIES.c.destination, DELIVERIES.c.error_code, DELIVERIES.c.error_detail)
+            .where(DELIVERIES.c.job_id == identifier)
+            .order_by(DELIVERIES.c.attempts.desc())
+        ).all()
+        states = {row.state for row in rows}
+        values: dict[str, Any] = {"error_code": None, "error_detail": None}  # Any: column values
         if states & set(OPEN_DELIVERY):
-            values: dict[str, Any] = {"state": JobState.RUNNING, "ended_at": None}  # Any: column values
+            values |= {"state": JobState.RUNNING, "ended_at": None}
+            failing = next((row for row in rows if row.state in OPEN_DELIVERY and row.error_code), None)
+            if failing is not None:
+                detail = f"{failing.destination}: {failing.error_detail or ''}"
+                values |= {"error_code": failing.error_code, "error_detail": detail}
         elif DeliveryState.PARKED in states:
-            values = {
+            values |= {
                 "state": JobState.FAILED, "ended_at": now, "error_code": "delivery_parked",
                 "error_detail": "a destination refused a result, or was tried too often",
             }  # fmt: skip
         else:
-            values = {"state": JobState.SUCCEEDED, "stage": JobStage.DELIVERED, "ended_at": now}
+            values |= {"state": JobState.SUCCEEDED, "stage": JobStage.DELIVERED, "ended_at": now}
         connection.execute(
             update(JOBS)
             .where(JOBS.c.id == identifier, JOBS.c.state != JobState.CANCELLED)

@@ -145,6 +145,8 @@ _EVENTS: Final[dict[str, tuple[Term, Term | None, Action, int]]] = {
     "created": (INSTANCES_ACCESSED, None, "C", 1),
     "sent": (INSTANCES_TRANSFERRED, None, "C", 10),
     "accessed": (INSTANCES_ACCESSED, None, "R", 6),
+    "replayed": (INSTANCES_ACCESSED, None, "U", 6),
+    "cancelled": (INSTANCES_ACCESSED, None, "E", 6),
     "queried": (QUERY, None, "E", 0),
     "exported": (EXPORT, None, "R", 10),
     "audit_used": (AUDIT_LOG_USED, None, "R", 6),

@@ -15,6 +15,8 @@ EVENTS: Final = frozenset(
         "created",
         "sent",
         "accessed",
+        "replayed",
+        "cancelled",
         "queried",
         "exported",
         "purged",

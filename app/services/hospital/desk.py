@@ -84,6 +84,10 @@ class DeskTable(Protocol):
         ...
 
 
+ALERTS = ("overdue", "parked", "conflict", "no_worker", "spool_nearly_full")
+"""What an operator may have to look at; docs/operations.md says what each means."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The queue in numbers.
@@ -123,7 +127,7 @@ class Summary:
 
     @property
     def alerts(self) -> tuple[str, ...]:
-        """What an operator has to look at, as stable words (docs/operations.md says what each means)."""
+        """Those of `ALERTS` that hold now."""
         found = []
         if self.overdue:
             found.append("overdue")

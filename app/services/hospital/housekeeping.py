@@ -48,6 +48,10 @@ class KeptJobs(Protocol):
         """Remove a job."""
         ...
 
+    def content_keys(self, identifier: str) -> set[str]:
+        """Every spool key of a job."""
+        ...
+
     def referenced(self, keys: Collection[str]) -> set[str]:
         """Spool keys that something still points to."""
         ...
@@ -121,17 +125,15 @@ class Housekeeping:
         JobConflictError
             If it has not ended.
         """
+        keys = self._jobs.content_keys(job.id)
         self._jobs.remove(job.id)
         self._audit.record("purged", job_id=job.id)
-        self._remove_unreferenced(young_s=0.0, only={job.content_key, job.answer_key or "", job.record_key or ""})
+        for key in keys - self._jobs.referenced(keys):
+            self._files.remove(key)
 
-    def _remove_unreferenced(self, young_s: float = _YOUNG_S, only: Collection[str] = ()) -> tuple[int, int]:
-        limit = time.time() - young_s
-        old = (
-            (key, size)
-            for key, size, changed in self._files.entries()
-            if changed <= limit and (not only or key in only)
-        )
+    def _remove_unreferenced(self) -> tuple[int, int]:
+        limit = time.time() - _YOUNG_S
+        old = ((key, size) for key, size, changed in self._files.entries() if changed <= limit)
         removed = removed_bytes = 0
         while batch := dict(itertools.islice(old, _BATCH)):
             for key in batch.keys() - self._jobs.referenced(batch.keys()):

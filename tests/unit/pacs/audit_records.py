@@ -16,6 +16,8 @@ WHO = {
     "created": {"patient_key": "ab12", "job_id": "j1", **STUDY},
     "sent": {"destination": "PACS", "address": "pacs.example", "patient_id": "4711", **STUDY},
     "accessed": {"user": "reader", "job_id": "j1", "study_uid": "1.2.3", "patient_key": "ab12"},
+    "replayed": {"user": "operator", "job_id": "j1"},
+    "cancelled": {"user": "operator", "job_id": "j1"},
     "queried": {"destination": "PACS", "query": "StudyDate=20261124-20261125", "sop_class_uid": "1.2.840.10008.5.1"},
     "exported": {"user": "reader", "destination": "research share", **STUDY},
     "purged": {"study_uid": "1.2.3", "patient_key": "ab12"},

@@ -1,0 +1,67 @@
+"""Joins a worker: the networks of this process, the builder of results, the ways out, and durable work."""
+
+import socket
+from typing import Final
+
+import orjson
+
+from app.api.payload import screening_payload
+from app.bootstrap import Services
+from app.bootstrap.destinations import destination_of
+from app.bootstrap.hospital import HospitalSide, workflow_database_url
+from app.domain.jobs import RetryPolicy
+from app.pacs.result_builder import DicomResultBuilder
+from app.services.hospital.answering import AnsweringService
+from app.services.hospital.delivery import DeliveryService
+from app.services.hospital.ports import Job
+from app.services.hospital.release import release_version
+from app.services.options import ScreeningOptions
+from app.services.screening import Screening, identity
+from app.workflows.durable_work import Worker, WorkLimits
+
+_OPTIONS: Final = ScreeningOptions(overlay_px=768)
+
+
+def make_worker(side: HospitalSide, services: Services) -> Worker:
+    """Join a worker to the networks of this process."""
+    settings = side.settings
+    destinations = {each.name: destination_of(each) for each in settings.destinations}
+    named = [identity(model) for model in services.catalogue.models.values()]
+    version = release_version([(model.name, model.version, model.sha256) for model in named], _OPTIONS)
+    work = settings.work
+    answering = AnsweringService(
+        screener=services.screening,
+        reader=side.reader,
+        builder=DicomResultBuilder(),
+        spool=side.spool,
+        table=side.table,
+        audit=side.audit,
+        model_version=version,
+        wanted={name: destination.kinds for name, destination in destinations.items()},
+        options=_OPTIONS,
+        document=_document,
+        record=lambda _: b"",
+        retry=RetryPolicy(work.retry_first_s, work.retry_most_s, work.film_attempts),
+    )
+    delivery = DeliveryService(
+        destinations,
+        side.spool,
+        side.table,
+        side.audit,
+        side.clock,
+        RetryPolicy(work.retry_first_s, work.retry_most_s, work.delivery_attempts or None),
+    )
+    return Worker(
+        side.table,
+        answering.answer,
+        delivery.attempt,
+        work.name or socket.gethostname(),
+        version,
+        workflow_database_url(settings),
+        WorkLimits(work.films or settings.workers, work.deliveries, work.poll_s),
+    )
+
+
+def _document(job: Job, screening: Screening) -> bytes:
+    created = job.started_at or job.received_at
+    return orjson.dumps(screening_payload(job.id, created, screening), option=orjson.OPT_SERIALIZE_NUMPY)
