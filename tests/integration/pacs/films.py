@@ -3,6 +3,7 @@
 A film is known by its number: the same number gives the same bytes. Every patient has three films in two studies.
 """
 
+import copy
 import hashlib
 import io
 import subprocess
@@ -194,9 +195,7 @@ def resent(of: Film) -> bytes:
 def monochrome_twins(number: int, *, series: str = "", **elements: Any) -> tuple[Film, Film]:
     """The same picture as MONOCHROME2 and as MONOCHROME1, each an object of its own."""
     second = dataset(number, series=series, **elements)
-    first = second.copy()
-    first.file_meta = second.file_meta.__class__()
-    first.file_meta.update(second.file_meta)
+    first = copy.deepcopy(second)
     stored = (1 << BITS) - 1 - np.frombuffer(second.PixelData, "<u2")
     first.PixelData = stored.astype("<u2").tobytes()
     first.PhotometricInterpretation, first.PresentationLUTShape = "MONOCHROME1", "INVERSE"
@@ -267,23 +266,23 @@ def transfer_syntaxes(
 
     def own(syntax: UID, encoder: str) -> Dataset:
         """The same data set as an object of its own."""
-        copy = dcmread(io.BytesIO(dicom_bytes(plain)))
-        copy.SOPInstanceUID = uid(series, number, syntax, encoder)
-        copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
-        return copy
+        again = dcmread(io.BytesIO(dicom_bytes(plain)))
+        again.SOPInstanceUID = uid(series, number, syntax, encoder)
+        again.file_meta.MediaStorageSOPInstanceUID = again.SOPInstanceUID
+        return again
 
     for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian):
-        copy = own(syntax, "pydicom")
+        made = own(syntax, "pydicom")
         if syntax == ExplicitVRBigEndian:
-            copy.PixelData = grey.astype(">u2").tobytes()
-        keep(syntax, "pydicom", _written(copy, syntax))
+            made.PixelData = grey.astype(">u2").tobytes()
+        keep(syntax, "pydicom", _written(made, syntax))
     for syntax, (encode, lossless) in _encoders(plain).items():
-        copy = own(syntax, "imagecodecs")
-        copy.PixelData = encapsulate([encode(grey)])
-        copy["PixelData"].VR, copy["PixelData"].is_undefined_length = "OB", True
+        made = own(syntax, "imagecodecs")
+        made.PixelData = encapsulate([encode(grey)])
+        made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
         if not lossless:
-            copy.LossyImageCompression = "01"
-        keep(syntax, "pydicom" if syntax == RLELossless else "imagecodecs", _written(copy, syntax), lossless)
+            made.LossyImageCompression = "01"
+        keep(syntax, "pydicom" if syntax == RLELossless else "imagecodecs", _written(made, syntax), lossless)
     for syntax, (command, lossless) in _DCMTK.items():
         source, target = folder / "plain.dcm", folder / "encoded.dcm"
         source.write_bytes(dicom_bytes(own(syntax, "dcmtk")))

@@ -44,6 +44,8 @@ def orthanc_source(source: Orthanc, name: str = "source", **more: Any) -> dict[s
 class Hospital:
     """Discern with its settings: ``discern pacs serve``, and ``discern serve`` beside it where a test asks for it.
 
+    With ``split`` the first is two processes, a worker and a receiver that listens and polls.
+
     Parameters
     ----------
     net
@@ -86,23 +88,36 @@ class Hospital:
             "DESTINATIONS": list(destinations),
             "SOURCES": list(sources),
         } | dict(settings or {})
+        self.settings = common
         self.pacs = Discern(folder / "pacs", ["pacs", "serve"], common, [self.dicom])
+        self.receiver = Discern(folder / "receiver", ["pacs", "serve", "--roles", "listen,poll"], common, [self.dicom])
+        self.worker = Discern(folder / "worker", ["pacs", "serve", "--roles", "work"], common)
         self.web = Discern(
             folder / "web", ["serve", "--port", str(self.http_port)], common, [("127.0.0.1", self.http_port)]
         )
         self.url = f"http://127.0.0.1:{self.http_port}"
 
-    def start(self, *, web: bool = False) -> "Hospital":
-        """Start the listener and worker, and the web service where it is wanted."""
-        self.pacs.start()
+    def start(self, *, web: bool = False, split: bool = False) -> "Hospital":
+        """Start listener, pollers and worker, in one process or two, and the web service where it is wanted."""
+        for process in [self.receiver, self.worker] if split else [self.pacs]:
+            process.start()
         if web:
             self.web.start()
         return self
 
     def close(self) -> None:
         """End whatever runs."""
-        self.pacs.kill()
-        self.web.kill()
+        for process in self.processes:
+            process.kill()
+
+    @property
+    def processes(self) -> list[Discern]:
+        """All of them, running or not."""
+        return [self.pacs, self.receiver, self.worker, self.web]
+
+    def tail(self) -> str:
+        """The end of every log."""
+        return "\n".join(each.tail() for each in self.processes if each.log.exists())
 
     @property
     def audit_folder(self) -> Path:
@@ -130,12 +145,13 @@ class Hospital:
         def is_idle() -> bool:
             found.update(self.summary())
             jobs = found["jobs"]
+            assert not jobs["failed"], "films are parked"
             return sum(jobs.values()) >= films and not any(jobs[state] for state in OPEN_STATES)
 
         try:
-            wait_until(is_idle, f"{films} films answered and delivered", timeout_s, 0.3)
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}: {found}; {self.pacs.tail()}") from None
+            wait_until(is_idle, f"{films} films answered and delivered", timeout_s, 1.0)
+        except (AssertionError, TimeoutError) as error:
+            raise AssertionError(f"{error}: {found}; {self.tail()}") from None
         assert sum(found["jobs"].values()) == films, found
         return found
 
@@ -147,8 +163,8 @@ class Hospital:
             if condition(found):
                 return found
             if time.monotonic() - started > timeout_s:
-                raise TimeoutError(f"not within {timeout_s:g} s: {what}: {found}; {self.pacs.tail()}")
-            time.sleep(0.3)
+                raise TimeoutError(f"not within {timeout_s:g} s: {what}: {found}; {self.tail()}")
+            time.sleep(1.0)
 
     def jobs(self, **query: Any) -> list[dict[str, Any]]:
         """Every job, through the web service."""

@@ -60,10 +60,20 @@ class Discern:
         return kept | own | {"TMPDIR": str(self.temporary), "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "default"}
 
     def start(self) -> "Discern":
-        """Start it and wait until it listens."""
+        """Start it and wait until it listens; one that listens nowhere says in its log that it is running."""
+        started = self.says_running()
         self.begin()
-        wait_until(self.is_ready, f"discern {' '.join(self.command)} listens", START_S, 0.05)
+        wait_until(
+            lambda: self.is_ready() and (bool(self.listens_at) or self.says_running() > started),
+            f"discern {' '.join(self.command)} is ready",
+            START_S,
+            0.05,
+        )
         return self
+
+    def says_running(self) -> int:
+        """How often its log says that it is running."""
+        return self.log.read_bytes().count(b'"running"') if self.log.exists() else 0
 
     def begin(self) -> None:
         """Start it and wait for nothing."""

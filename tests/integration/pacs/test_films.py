@@ -40,6 +40,9 @@ def test_every_patient_is_named_in_a_character_set_that_holds_the_name() -> None
 def test_twins_look_the_same_and_resent_films_are_the_same_object() -> None:
     second, first = films.monochrome_twins(3)
     decoder = FilmDecoder()
+    kinds = [dcmread(io.BytesIO(each.content)).PhotometricInterpretation for each in (second, first)]
+    assert kinds == ["MONOCHROME2", "MONOCHROME1"]
+    assert first.sop_instance_uid != second.sop_instance_uid
     np.testing.assert_array_equal(decoder.decode(second.content).pixels, decoder.decode(first.content).pixels)
 
     again = films.resent(second)
