@@ -84,7 +84,7 @@ def report(
         referenced_images=None,
     )
     instance, series = uids(source, context, kind)
-    evidence = copy.copy(study)
+    evidence = copy.deepcopy(study)  # a shallow copy of a data set shares its elements
     evidence.pop("SpecificCharacterSet", None)  # the library knows fewer than there are; `finished` sets the source's
     document = Comprehensive3DSR(
         evidence=[evidence],
