@@ -153,6 +153,7 @@ class IntakeReason(StrEnum):
     INVALID_UID = "invalid_uid"
     NOT_DICOM = "not_dicom"
     NOT_CONFIGURED = "not_configured"
+    OTHER_STUDY = "other_study"
 
 
 class IntakeRefusedError(ScreeningError):

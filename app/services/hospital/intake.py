@@ -7,7 +7,17 @@ from typing import Protocol
 from app.domain.errors import IntakeReason, IntakeRefusedError, ScreeningError, StorageUnavailableError
 from app.domain.jobs import ArrivalOutcome
 from app.domain.source_image import SourceImage
-from app.services.hospital.ports import Arrival, AuditTrail, Incoming, Job, ObjectReader, Origin, Receipt, Spool
+from app.services.hospital.ports import (
+    Arrival,
+    AuditTrail,
+    Incoming,
+    Job,
+    ObjectReader,
+    Origin,
+    Receipt,
+    RefusedArrival,
+    Spool,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -78,15 +88,34 @@ class IntakeService:
         )
         return receipt
 
-    def receive_all(self, contents: Sequence[bytes], arrival: Arrival) -> Sequence[Receipt | Exception]:
-        """Make several objects durable, each with its own receipt or `ScreeningError`."""
-        receipts: list[Receipt | Exception] = []
+    def receive_all(
+        self, contents: Sequence[bytes], arrival: Arrival, study_uid: str | None = None
+    ) -> Sequence[Receipt | RefusedArrival]:
+        """Make several objects durable, each with its own receipt or refusal; see `Receiver`."""
+        receipts: list[Receipt | RefusedArrival] = []
         for content in contents:
             try:
-                receipts.append(self.receive(content, arrival))
+                receipts.append(self._of_study(content, arrival, study_uid))
             except ScreeningError as error:
-                receipts.append(error)
+                receipts.append(self._refused(content, error))
         return receipts
+
+    def _refused(self, content: bytes, error: ScreeningError) -> RefusedArrival:
+        try:
+            source = self._reader.identify(content)
+        except ScreeningError:
+            source = None
+        if source is None:
+            return RefusedArrival(error)
+        return RefusedArrival(error, source.sop_class_uid, source.sop_instance_uid)
+
+    def _of_study(self, content: bytes, arrival: Arrival, study_uid: str | None) -> Receipt:
+        if study_uid is not None:
+            source = self._reader.identify(content)
+            if source is not None and source.study_instance_uid != study_uid:
+                detail = "Study Instance UID (0020,000D) is not the one that was addressed"
+                raise IntakeRefusedError(IntakeReason.OTHER_STUDY, detail)
+        return self.receive(content, arrival)
 
     def _receive(self, content: bytes, arrival: Arrival) -> Receipt:
         source = self._reader.identify(content)

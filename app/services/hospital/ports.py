@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from app.domain.errors import ScreeningError
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobStage, JobState
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
@@ -47,6 +48,15 @@ class Receipt:
     sop_instance_uid: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedArrival:
+    """An object of several that was not taken: why, and which one it was, as far as that could be read."""
+
+    error: ScreeningError
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+
+
 class Receiver(Protocol):
     """Takes what arrives. Every way in calls this, and acknowledges only after it has returned."""
 
@@ -72,8 +82,13 @@ class Receiver(Protocol):
         """
         ...
 
-    def receive_all(self, contents: Sequence[bytes], arrival: Arrival) -> Sequence["Receipt | Exception"]:
-        """Make several objects durable, each with its own receipt or `ScreeningError`."""
+    def receive_all(
+        self, contents: Sequence[bytes], arrival: Arrival, study_uid: str | None = None
+    ) -> Sequence[Receipt | RefusedArrival]:
+        """Make several objects durable, each with its own receipt or refusal.
+
+        With ``study_uid`` objects of any other study are refused.
+        """
         ...
 
 
