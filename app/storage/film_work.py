@@ -188,7 +188,10 @@ class FilmWork(TablePart):
             self._event(connection, now, identifier, "answered", answer.outcome)
 
     def failed(self, identifier: str, failure: Failure, retry_after_s: float | None) -> None:
-        """Put a film back into the queue, or park it where ``retry_after_s`` is None."""
+        """Put a film back into the queue, or park it where ``retry_after_s`` is None.
+
+        A run that its worker lived to see the end of does not count among those that took a worker down.
+        """
         now = self._clock.now()
         with self._database.transaction() as connection:
             row = self._locked(connection, identifier)
@@ -200,6 +203,7 @@ class FilmWork(TablePart):
                 .where(JOBS.c.id == identifier)
                 .values(
                     state=JobState.FAILED if parked else JobState.QUEUED, attempts=row.attempts + 1, updated_at=now,
+                    runs=max(0, row.runs - 1),
                     next_attempt_at=None if retry_after_s is None else now + timedelta(seconds=retry_after_s),
                     ended_at=now if parked else None, error_code=failure.code, error_detail=failure.detail,
                     claimed_until=None,

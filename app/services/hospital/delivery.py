@@ -117,9 +117,11 @@ class DeliveryService:
         for each in waiting:
             outcome = outcomes.get(each.sop_instance_uid, _UNANSWERED)
             if outcome.accepted:
+                # It is confirmed at once; should this worker die before, another one asks a little later.
+                asked_again = now + timedelta(seconds=self._confirm_after_s)
                 changed.append(
                     replace(
-                        each, state=DeliveryState.SENT, sent_at=now, next_attempt_at=now, error_code=None,
+                        each, state=DeliveryState.SENT, sent_at=now, next_attempt_at=asked_again, error_code=None,
                         error_detail=None,
                     )
                 )  # fmt: skip
