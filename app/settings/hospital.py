@@ -121,6 +121,7 @@ class SourceSettings(Credentials):
     dicomweb_url: str | None = None
     folder: Path | None = None
     done_folder: Path | None = None
+    refused_folder: Path | None = None
     modalities: tuple[str, ...] = ("CR", "DX")
     poll_s: float = Field(default=2.0, gt=0)
     sweep_s: float = Field(default=300.0, gt=0)
@@ -132,6 +133,8 @@ class SourceSettings(Credentials):
     def _has_an_address(self) -> Self:
         if self.kind == "folder" and self.folder is None:
             raise ValueError(f"source {self.name} is a folder: folder expected")
+        if self.folder is not None and self.folder in {self.done_folder, self.refused_folder}:
+            raise ValueError(f"source {self.name} would take what it has moved away")
         if self.kind != "folder" and not self.url:
             raise ValueError(f"source {self.name} is {self.kind}: url expected")
         return self
