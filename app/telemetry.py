@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.domain.errors import ScreeningError
+from app.log_privacy import DiscreetFormatter, Withholding, silence_others
 from app.services.hospital.desk import ALERTS, Summary
 
 _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
@@ -22,7 +23,7 @@ _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__d
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(DiscreetFormatter):
     """One JSON object a line: time, level, logger, event and the record's context."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -39,7 +40,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(DiscreetFormatter):
     """A readable line with the context as ``key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -53,14 +54,13 @@ def configure_logging(log_format: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = TextFormatter("%(asctime)s %(levelname)-7s %(name)s %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    handler.addFilter(Withholding())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-    for name in ("python_multipart", "PIL", "pydicom"):  # at `debug` they write file names and elements of uploads
-        logging.getLogger(name).setLevel(logging.WARNING)
+    silence_others()
 
 
 class _HospitalCollector(Collector):

@@ -10,8 +10,11 @@ from app.bootstrap import Services
 from app.bootstrap.destinations import destination_of
 from app.bootstrap.hospital import HospitalSide, workflow_database_url
 from app.domain.jobs import RetryPolicy
+from app.fhir.bundle import FhirBundleBuilder
 from app.pacs.result_builder import DicomResultBuilder
+from app.pacs.study_identity import study_identity
 from app.services.hospital.answering import AnsweringService
+from app.services.hospital.building import CombinedBuilder
 from app.services.hospital.delivery import DeliveryService
 from app.services.hospital.ports import Job
 from app.services.hospital.release import release_version
@@ -32,7 +35,9 @@ def make_worker(side: HospitalSide, services: Services) -> Worker:
     answering = AnsweringService(
         screener=services.screening,
         reader=side.reader,
-        builder=DicomResultBuilder(),
+        builder=CombinedBuilder(
+            [DicomResultBuilder(), FhirBundleBuilder(study_identity, settings.fhir.patient_system)]
+        ),
         spool=side.spool,
         table=side.table,
         audit=side.audit,

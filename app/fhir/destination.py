@@ -45,10 +45,15 @@ class FhirDestination:
         """
         outcomes: dict[str, SendOutcome] = {}
         for each in objects:
+            if each.kind is not ResultKind.FHIR_BUNDLE:
+                outcomes[each.sop_instance_uid] = SendOutcome(
+                    accepted=False, code="not_a_bundle", detail="a FHIR server takes bundles only", permanent=True
+                )
+                continue
             try:
                 outcomes[each.sop_instance_uid] = _outcome(self._client.transaction(each.content))
             except DestinationError:
-                if not outcomes:
+                if not any(outcome.accepted for outcome in outcomes.values()):
                     raise
                 break
         return outcomes

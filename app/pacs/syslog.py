@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from app.domain.errors import DestinationError
 from app.services.hospital.auditing import AuditRecord
@@ -22,6 +22,9 @@ _FACILITY: Final = 10
 _NOTICE, _WARNING = 5, 4
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_DATAGRAM_BYTES: Final = 65_000
+
+
+Transport: TypeAlias = Literal["tls", "tcp", "udp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class SyslogAddress:
 
     host: str
     port: int
-    transport: Literal["tls", "tcp", "udp"] = "tls"
+    transport: Transport = "tls"
     timeout_s: float = 10.0
 
 

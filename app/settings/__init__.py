@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.settings.hospital import (
     AuditSettings,
     DestinationSettings,
+    FhirSettings,
     PacsSettings,
     SourceSettings,
     SpoolSettings,
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     pacs: PacsSettings = PacsSettings()
     worklist: WorklistSettings = WorklistSettings()
     audit: AuditSettings = AuditSettings()
+    fhir: FhirSettings = FhirSettings()
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="Where results go, a JSON list (docs/operations.md)"
     )

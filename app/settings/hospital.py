@@ -149,6 +149,14 @@ class WorklistSettings(_Group):
     timeout_s: float = Field(default=10.0, gt=0, description="It is given up for a film after so long")
 
 
+class FhirSettings(_Group):
+    """What results as FHIR need to know of the hospital."""
+
+    patient_system: str = Field(
+        default="", description="URI of the namespace of patient IDs in FHIR, e.g. urn:oid:1.2.3; empty is none"
+    )
+
+
 class AuditSettings(_Group):
     """Where audit events go."""
 
@@ -157,5 +165,10 @@ class AuditSettings(_Group):
     syslog_ca: Path | None = Field(default=None, description="PEM authorities of the syslog server")
     syslog_certificate: Path | None = Field(default=None, description="PEM certificate we show the syslog server")
     syslog_key: Path | None = Field(default=None, description="PEM key of that certificate")
-    format: Literal["dicom", "fhir"] = Field(default="dicom", description="DICOM audit message or FHIR AuditEvent")
+    format: Literal["dicom", "fhir"] = Field(
+        default="dicom", description="Of syslog messages: DICOM audit message or FHIR AuditEvent"
+    )
+    fhir_url: str = Field(default="", description="FHIR server that audit events are sent to as well; empty is none")
+    fhir_token: SecretStr = Field(default=SecretStr(""), description="Bearer token for it")
+    site: str = Field(default="", max_length=64, description="Name of the hospital's site in audit messages")
     keep_days: float = Field(default=730.0, gt=0, description="Days audit files are kept after they were forwarded")

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -58,12 +58,20 @@ class AuditLog:
         Where records are sent on to, by a name of letters and digits that the sink's cursor is kept under.
     idle_s
         Longest wait before a sink looks for new records; a record of this process wakes it at once.
+    keep_days
+        Day files that are older, and that every sink has sent on, are removed once a day; None keeps them.
     """
 
     def __init__(
-        self, files: AuditFiles, clock: Clock, sinks: Mapping[str, AuditSink] | None = None, idle_s: float = 5.0
+        self,
+        files: AuditFiles,
+        clock: Clock,
+        sinks: Mapping[str, AuditSink] | None = None,
+        idle_s: float = 5.0,
+        keep_days: float | None = None,
     ) -> None:
-        self._files, self._clock = files, clock
+        self._files, self._clock, self._keep_days = files, clock, keep_days
+        self._purged_on: date | None = None
         self._forwarders = {name: _Forwarder(name, sink, files, idle_s) for name, sink in (sinks or {}).items()}
 
     def start(self) -> None:
@@ -90,15 +98,28 @@ class AuditLog:
             If it cannot be made durable: what it is about must not go on.
         """
         who = checked(event, outcome, participants)
-        self._files.append(self._clock.now(), event, outcome, who)
+        at = self._clock.now()
+        self._files.append(at, event, outcome, who)
         for forwarder in self._forwarders.values():
             forwarder.wake()
+        if self._keep_days is not None and self._purged_on != at.date():
+            self._purged_on = at.date()
+            self._purge_daily(self._keep_days)
 
     def verify(self) -> AuditCheck:
         """Check every record kept against the chain."""
         return self._files.verify()
 
-    def purge(self, keep_days: int) -> int:
+    def _purge_daily(self, keep_days: float) -> None:
+        try:
+            removed = self.purge(keep_days)
+        except OSError as error:
+            _log.warning("audit_not_purged", extra={"reason": error.strerror})
+            return
+        if removed:
+            _log.info("audit_purged", extra={"files": removed})
+
+    def purge(self, keep_days: float) -> int:
         """Remove day files older than so many days that every sink has sent on; how many."""
         cursors = [forwarder.cursor() for forwarder in self._forwarders.values()]
         before = (self._clock.now() - timedelta(days=keep_days)).date()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from app.domain.errors import ArtifactError, ScreeningError, StorageFullError, StorageUnavailableError
 from app.domain.jobs import RetryPolicy, retry_delay_s
@@ -59,6 +59,10 @@ class AnswerTable(Protocol):
     def failed(self, identifier: str, failure: Failure, retry_after_s: float | None) -> None:
         """Put a film back, or park it."""
         ...
+
+
+_FHIR: Final = frozenset({ResultKind.FHIR_BUNDLE})
+"""A destination that wants nothing else takes no DICOM object, and is told in its own way that a film was refused."""
 
 
 class Screener(Protocol):
@@ -179,7 +183,7 @@ class AnsweringService:
             (destination, result)
             for destination, wanted in self._wanted.items()
             for result in results
-            if result.kind in wanted or result.kind is ResultKind.NOT_ANALYSED
+            if result.kind in wanted or (result.kind is ResultKind.NOT_ANALYSED and frozenset(wanted) != _FHIR)
         ]
         answer = self._kept(job, screening, refusal)
         self._table.answered(job.id, answer, results, deliveries)

@@ -333,7 +333,6 @@ def test_nothing_hides_in_unused_bits_or_behind_the_last_pixel() -> None:
         "MR_small_bigendian.dcm",
         "MR_small_implicit.dcm",
         "SC_rgb_32bit.dcm",
-        "color3d_jpeg_baseline.dcm",
         "SC_rgb_small_odd_jpeg.dcm",
         "MR_small_padded.dcm",
     ],
