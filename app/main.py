@@ -12,7 +12,7 @@ from app.api.admission import UploadMemory
 from app.api.dependencies import ApiContext, Hospital
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problem_handlers
-from app.api.routes import dicomweb, divergence, health, jobs, models, page, screenings
+from app.api.routes import dicomweb, divergence, health, jobs, models, page, reading, screenings
 from app.bootstrap import Services, open_services
 from app.settings import Settings, load_settings
 
@@ -40,7 +40,7 @@ def open_hospital_side(settings: Settings) -> Iterator[Hospital | None]:
     from app.bootstrap.hospital import open_hospital
 
     with open_hospital(settings) as side:
-        yield Hospital(side.receiver, side.desk)
+        yield Hospital(side.receiver, side.desk, side.reading, side.priors)
 
 
 def create_app(
@@ -91,7 +91,7 @@ def create_app(
     )
     install_problem_handlers(app)
     app.add_middleware(RequestMiddleware)
-    for routes in (screenings, divergence, jobs, dicomweb, models, health):
+    for routes in (screenings, divergence, jobs, dicomweb, reading, models, health):
         app.include_router(routes.router)
     page.mount_page(app)
     return app

@@ -12,6 +12,8 @@ from app.inference.catalogue import Catalogue
 from app.inference.scheduling import QueueState
 from app.services.hospital.desk import OperatorDesk
 from app.services.hospital.ports import Receiver
+from app.services.hospital.priors import PriorService
+from app.services.hospital.reading_list import ReadingList
 from app.services.ports import Clock
 from app.services.screening import ScreeningService
 
@@ -38,6 +40,8 @@ class Hospital:
 
     receiver: Receiver
     desk: OperatorDesk
+    reading: ReadingList
+    priors: PriorService
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,15 @@ from app.bootstrap import SystemClock, decode_limits
 from app.bootstrap.audit import open_audit
 from app.codecs.decoder import FilmDecoder
 from app.codecs.dicom_identity import DicomObjectReader
+from app.codecs.png import PngEncoder
 from app.domain.errors import ScreeningError, StorageUnavailableError
 from app.pacs.own_objects import is_own
 from app.services.hospital.desk import OperatorDesk
 from app.services.hospital.housekeeping import Housekeeping
 from app.services.hospital.intake import IntakeService
 from app.services.hospital.ports import AuditTrail
+from app.services.hospital.priors import PriorService
+from app.services.hospital.reading_list import ReadingList
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.job_table import JobTable
@@ -45,6 +48,8 @@ class HospitalSide:
     receiver: IntakeService
     housekeeping: Housekeeping
     desk: OperatorDesk
+    reading: ReadingList
+    priors: PriorService
 
 
 def database_url(settings: Settings) -> str:
@@ -95,7 +100,11 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
             desk = OperatorDesk(
                 table, spool, audit, clock, housekeeping, settings.work.deadline_s, settings.spool.max_bytes
             )
-            yield HospitalSide(settings, clock, spool, table, reader, audit, receiver, housekeeping, desk)
+            reading = ReadingList(table, clock)
+            priors = PriorService(table, spool, audit, decoder, PngEncoder())
+            yield HospitalSide(
+                settings, clock, spool, table, reader, audit, receiver, housekeeping, desk, reading, priors
+            )
     finally:
         database.close()
 

@@ -1,6 +1,7 @@
 """Joins a worker: the networks of this process, the builder of results, the ways out, and durable work."""
 
 import socket
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
@@ -16,7 +17,8 @@ from app.pacs.study_identity import study_identity
 from app.services.hospital.answering import AnsweringService
 from app.services.hospital.building import CombinedBuilder
 from app.services.hospital.delivery import DeliveryService
-from app.services.hospital.ports import Job
+from app.services.hospital.film_record import record_of
+from app.services.hospital.ports import Destination, Job
 from app.services.hospital.release import release_version
 from app.services.options import ScreeningOptions
 from app.services.screening import Screening, identity
@@ -25,14 +27,10 @@ from app.workflows.durable_work import Worker, WorkLimits
 _OPTIONS: Final = ScreeningOptions(overlay_px=768)
 
 
-def make_worker(side: HospitalSide, services: Services) -> Worker:
-    """Join a worker to the networks of this process."""
-    settings = side.settings
-    destinations = {each.name: destination_of(each) for each in settings.destinations}
-    named = [identity(model) for model in services.catalogue.models.values()]
-    version = release_version([(model.name, model.version, model.sha256) for model in named], _OPTIONS)
-    work = settings.work
-    answering = AnsweringService(
+def make_answering(side: HospitalSide, services: Services, destinations: Mapping[str, Destination]) -> AnsweringService:
+    """Join what answers films to the networks of this process."""
+    work = side.settings.work
+    return AnsweringService(
         screener=services.screening,
         reader=side.reader,
         builder=CombinedBuilder(
@@ -41,13 +39,21 @@ def make_worker(side: HospitalSide, services: Services) -> Worker:
         spool=side.spool,
         table=side.table,
         audit=side.audit,
-        model_version=version,
+        model_version=model_version_of(services),
         wanted={name: destination.kinds for name, destination in destinations.items()},
         options=_OPTIONS,
         document=_document,
-        record=lambda _: b"",
+        record=record_of,
         retry=RetryPolicy(work.retry_first_s, work.retry_most_s, work.film_attempts),
     )
+
+
+def make_worker(side: HospitalSide, services: Services) -> Worker:
+    """Join a worker to the networks of this process."""
+    settings = side.settings
+    work = settings.work
+    destinations = {each.name: destination_of(each) for each in settings.destinations}
+    answering = make_answering(side, services, destinations)
     delivery = DeliveryService(
         destinations,
         side.spool,
@@ -61,10 +67,16 @@ def make_worker(side: HospitalSide, services: Services) -> Worker:
         answering.answer,
         delivery.attempt,
         work.name or socket.gethostname(),
-        version,
+        model_version_of(services),
         workflow_database_url(settings),
         WorkLimits(work.films or settings.workers, work.deliveries, work.poll_s),
     )
+
+
+def model_version_of(services: Services) -> str:
+    """Name the loaded networks and the way they are asked, in one word."""
+    named = [identity(model) for model in services.catalogue.models.values()]
+    return release_version([(model.name, model.version, model.sha256) for model in named], _OPTIONS)
 
 
 def _document(job: Job, screening: Screening) -> bytes:

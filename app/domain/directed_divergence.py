@@ -145,6 +145,25 @@ def directed_divergences(
     return tuple(_kernel(difference, flags, alpha) for alpha in alphas)
 
 
+def amplified(difference: FloatMap, alpha: float) -> DirectedDivergence:
+    """Amplify a difference of maps that were brought to one scale by other means than each by its own maximum.
+
+    Parameters
+    ----------
+    difference
+        ``(h, w)``, finite.
+    alpha
+        Amplification, ``0 < alpha <= 700``.
+
+    Raises
+    ------
+    DivergenceError
+        ``INVALID_ALPHA``, ``EMPTY_MAP`` or ``NON_FINITE_MAP``.
+    """
+    checked_alpha(alpha)
+    return _kernel(checked_map(difference, "the difference"), (), alpha)
+
+
 def _pair(x: ActivationMap, x_prime: ActivationMap, clamp_negative: bool) -> tuple[FloatMap, tuple[str, ...]]:
     """Check, clamp and normalise both maps; give their difference and the flags so far."""
     first, second = checked_map(x, "x"), checked_map(x_prime, "x'")

@@ -9,6 +9,7 @@ import numpy as np
 from app.domain.arrays import ActivationMap, FloatMap
 from app.domain.directed_divergence import DirectedDivergence
 from app.domain.ensemble import EnsembleResult
+from app.domain.lungs import LungFields
 from app.domain.multiclass import ClassesFinding
 from app.domain.operating_point import Decision, OperatingPoint, PostTest
 from app.domain.predicted_region import PredictedRegion
@@ -129,6 +130,8 @@ class ScreeningResult:
         Of every network of exclusive classes; None where none is shipped or none was asked for.
     predicted_regions
         None where none was asked for, or no network that predicts one is served.
+    lungs
+        None where no network looks for them, or both were not found.
     """
 
     film: Radiograph
@@ -140,6 +143,7 @@ class ScreeningResult:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     multiclass: tuple[ClassesFinding, ...] | None = None
     predicted_regions: tuple[PredictedRegion, ...] | None = None
+    lungs: LungFields | None = None
 
 
 def intended_use(interest: ExpertFinding, overlap: ExpertFinding) -> tuple[bool, str | None]:

@@ -164,6 +164,7 @@ class ScreeningService:
             film, tuple(identity(model) for model in used), experts, divergence, ensemble, flags, stopwatch.elapsed_ms,
             multiclass,
             predicted,
+            checked.lungs,
         )  # fmt: skip
         return Screening(result, pictures, options)
 

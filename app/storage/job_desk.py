@@ -54,6 +54,23 @@ class JobDesk(TablePart):
         )
         return self._jobs(query)
 
+    def newest_generations(self, since: datetime, limit: int) -> list[Job]:
+        """Give the latest job of every film that was received since a time, the newest first."""
+        newest = (
+            select(JOBS.c.source_uid, func.max(JOBS.c.generation).label("generation"))
+            .where(JOBS.c.received_at >= since)
+            .group_by(JOBS.c.source_uid)
+            .subquery()
+        )
+        query = (
+            select(JOBS)
+            .join(newest, and_(JOBS.c.source_uid == newest.c.source_uid, JOBS.c.generation == newest.c.generation))
+            .where(JOBS.c.state != JobState.CANCELLED)
+            .order_by(JOBS.c.received_at.desc())
+            .limit(limit)
+        )
+        return self._jobs(query)
+
     def counts(self) -> dict[JobState, int]:
         """Jobs by state."""
         with self._database.reading() as connection:

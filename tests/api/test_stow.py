@@ -108,13 +108,12 @@ def test_half_a_body_leaves_nothing_and_is_acknowledged_to_nobody(client: TestCl
 
 
 def test_a_full_spool_is_said_before_anything_is_acknowledged(client: TestClient, side: HospitalSide) -> None:
-    for number in range(200):
-        answer = store(client, body_of([films.film(number).content]))
-        if answer.status_code != 200:
-            break
+    answers = (store(client, body_of([films.film(number).content])) for number in range(200))
+    taken = 0
+    refused = next(answer for answer in answers if answer.status_code != 200 or not (taken := taken + 1))
 
-    assert_problem(answer, 507, "storage_full")
-    assert len(side.table.jobs(limit=1000)) == number
+    assert_problem(refused, 507, "storage_full")
+    assert len(side.table.jobs(limit=1000)) == taken
 
 
 def test_the_answer_is_xml_where_only_that_is_wanted(client: TestClient) -> None:

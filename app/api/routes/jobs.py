@@ -20,7 +20,8 @@ from app.api.job_documents import (
     ReceiptDocument,
     SummaryDocument,
 )
-from app.api.responses import problems
+from app.api.reading_documents import comparison_payload
+from app.api.responses import FastJSONResponse, problems
 from app.api.upload import FIELD, RAW_TYPES, read_upload
 from app.domain.jobs import JobState
 from app.services.hospital.ports import Arrival, Origin
@@ -157,6 +158,18 @@ async def get_answer(request: Request, job_id: JobId, hospital: HospitalDep) -> 
     """Give probabilities, maps and overlays of a screened film."""
     content = await run_in_threadpool(hospital.desk.answer, job_id, _user(request))
     return Response(content, media_type="application/json", headers={"Cache-Control": "private, no-store"})
+
+
+@router.get(
+    "/{job_id}/comparison",
+    summary="A film beside the last one of the same patient",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}}}, **problems(404, 409, 503)},
+)
+async def compare(request: Request, job_id: JobId, hospital: HospitalDep) -> Response:
+    """Give what changed: probabilities, and the temporal divergence of each expert's maps with its pictures."""
+    found = await run_in_threadpool(hospital.priors.comparison, job_id, _user(request))
+    return FastJSONResponse(comparison_payload(found))
 
 
 @router.post("/{job_id}/replay", summary="Try a parked job again", responses=problems(404, 409, 503))

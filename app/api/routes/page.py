@@ -1,4 +1,4 @@
-"""``/``, ``/operations`` and ``/docs``: the pages, their files, and the example film where one is installed."""
+"""The pages (screening, operations, reading list, API), their files, and the example film where one is installed."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -50,6 +50,12 @@ async def page() -> FileResponse:
 async def docs() -> FileResponse:
     """Return the list of operations."""
     return FileResponse(web_directory() / "docs.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/reading-list", include_in_schema=False)
+async def reading_list() -> FileResponse:
+    """Return the reading list's page."""
+    return FileResponse(web_directory() / "reading.html", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/operations", include_in_schema=False)
