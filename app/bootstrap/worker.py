@@ -34,7 +34,7 @@ def make_answering(side: HospitalSide, services: Services, destinations: Mapping
         screener=services.screening,
         reader=side.reader,
         builder=CombinedBuilder(
-            [DicomResultBuilder(), FhirBundleBuilder(study_identity, settings.fhir.patient_system)]
+            [DicomResultBuilder(), FhirBundleBuilder(study_identity, side.settings.fhir.patient_system)]
         ),
         spool=side.spool,
         table=side.table,
