@@ -25,4 +25,6 @@ def make_listener(side: HospitalSide) -> StoreScp:
         request_s=settings.request_s,
         idle_s=settings.idle_s,
     )
-    return StoreScp(side.receiver, settings.ae_title, settings.callers, settings.any_called, limits, tls)
+    return StoreScp(
+        side.receiver, settings.ae_title, settings.callers, settings.any_called, limits, tls, side.table.reported
+    )

@@ -52,7 +52,7 @@ def make_worker(side: HospitalSide, services: Services) -> Worker:
     """Join a worker to the networks of this process."""
     settings = side.settings
     work = settings.work
-    destinations = {each.name: destination_of(each) for each in settings.destinations}
+    destinations = {each.name: destination_of(each, side) for each in settings.destinations}
     answering = make_answering(side, services, destinations)
     delivery = DeliveryService(
         destinations,

@@ -1,22 +1,28 @@
 """DICOMweb as a client (PS3.18): QIDO-RS, WADO-RS and STOW-RS; what comes is bounded, and never parsed by pydicom."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+
+import httpx2
 
 from app.domain.errors import DestinationError, TooLargeError, UnreadableImageError
 from app.pacs.http_access import Access, answer_of, body_of, host_of, open_client, refuse_status
 from app.pacs.multipart import parts_of, written
+from app.pacs.store_status import outcome_of
 from app.services.hospital.ports import ResultObject, SendOutcome
 
 _MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MOST_STOW_BYTES: Final = 128 * 1024 * 1024
+_MOST_ENVELOPE_BYTES: Final = 65_536
+_SUCCESS: Final = frozenset({200, 202})
+_STOW_ANSWERS: Final = _SUCCESS | {400, 409}
+"""Those whose body may say what became of each object (PS3.18, 10.5.3)."""
+_PROCESSING_FAILURE: Final = 0x0110
 _JSON: Final = "application/dicom+json"
 _DICOM: Final = "application/dicom"
 _REFERENCED, _FAILED = "00081199", "00081198"
 _REFERENCED_INSTANCE, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
-_TRANSIENT: Final = frozenset({0xA700, 0x0110, 0x0210, 0xC122})
-"""Out of resources, processing failure, …: sending the same again may help (PS3.4 B.2.3, PS3.18 table 10.5.3-1)."""
 
 Attributes = Mapping[str, Any]
 """One data set of the DICOM JSON model (PS3.18, annex F)."""
@@ -35,7 +41,7 @@ class DicomWebClient:
 
     def __init__(self, access: Access, max_object_bytes: int = 64 * 1024 * 1024) -> None:
         self._access, self._max_object_bytes = access, max_object_bytes
-        self._root = access.url.rstrip("/")
+        self._root, self._limit_s = access.url.rstrip("/"), access.whole_s
         self._client = open_client(access)
 
     @property
@@ -74,18 +80,25 @@ class DicomWebClient:
             if response.status_code in {204, 404}:
                 return []
             refuse_status(response)
-            body = self._bounded(response)
+            body = self._answer(response)
         found = self._json(body) if body else []
         if not isinstance(found, list):
             raise DestinationError(f"{self.host} answered a search with no list", reason="protocol")
         return [each for each in found if isinstance(each, dict)]
 
-    def held(self, study_uid: str, sop_instance_uids: Collection[str]) -> set[str]:
-        """Give those of some SOP Instance UIDs that a study really holds."""
+    def held(self, objects: Sequence[ResultObject]) -> set[str]:
+        """Give the SOP Instance UIDs of those objects that are really there.
+
+        Raises
+        ------
+        DestinationError
+            If it cannot be asked.
+        """
         found: set[str] = set()
-        for uid in sop_instance_uids:
-            matches = self.search(f"studies/{study_uid}/instances", [("SOPInstanceUID", uid)], 10)
-            found |= {value for each in matches if (value := first_value(each, "00080018")) == uid}
+        for each in objects:
+            path = f"studies/{each.study_instance_uid}/series/{each.series_instance_uid}/instances"
+            matches = self.search(path, [("SOPInstanceUID", each.sop_instance_uid)], 100)
+            found |= {first_value(match, "00080018") or "" for match in matches} & {each.sop_instance_uid}
         return found
 
     def retrieve(self, study_uid: str, series_uid: str, sop_instance_uid: str) -> bytes:
@@ -102,7 +115,7 @@ class DicomWebClient:
         url = f"{self._root}/studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"
         with answer_of(self._client, "GET", url, headers={"Accept": accept}) as response:
             refuse_status(response)
-            body = body_of(response, self._max_object_bytes + 65_536)
+            body = body_of(response, self._max_object_bytes + _MOST_ENVELOPE_BYTES, self._limit_s)
             content_type = response.headers.get("Content-Type", "")
         if "multipart" not in content_type.lower():
             return body
@@ -126,36 +139,49 @@ class DicomWebClient:
             If nothing could be sent, or the server refused the request as a whole.
         """
         outcomes: dict[str, SendOutcome] = {}
-        batch: list[ResultObject] = []
-        size = 0
-        for each in objects:
-            if batch and size + len(each.content) > _MOST_STOW_BYTES:
+        for batch in _batches(objects):
+            try:
                 outcomes |= self._store(batch)
-                batch, size = [], 0
-            batch.append(each)
-            size += len(each.content)
-        return outcomes | (self._store(batch) if batch else {})
+            except DestinationError as error:
+                if error.reason == "too_large" and len(batch) > 1:
+                    outcomes |= self._one_by_one(batch)
+                elif not outcomes:
+                    raise
+                else:
+                    said = SendOutcome(False, error.reason, error.detail)
+                    outcomes |= {each.sop_instance_uid: said for each in batch}
+        return outcomes
+
+    def _one_by_one(self, batch: Sequence[ResultObject]) -> dict[str, SendOutcome]:
+        """Store objects that were too many for one request; one that is too large alone keeps no other back."""
+        outcomes: dict[str, SendOutcome] = {}
+        for each in batch:
+            try:
+                outcomes |= self._store([each])
+            except DestinationError as error:
+                outcomes[each.sop_instance_uid] = SendOutcome(False, error.reason, error.detail)
+        return outcomes
 
     def _store(self, batch: Sequence[ResultObject]) -> dict[str, SendOutcome]:
         body, content_type = written([each.content for each in batch], _DICOM)
         headers = {"Content-Type": content_type, "Accept": _JSON}
         with answer_of(self._client, "POST", f"{self._root}/studies", content=body, headers=headers) as response:
-            if response.status_code not in {200, 202, 400, 409}:
+            if response.status_code not in _STOW_ANSWERS:
                 refuse_status(response)
-            answer = self._bounded(response)
+            answer = self._answer(response)
             status = response.status_code
         try:
             document = self._json(answer) if answer else {}
         except DestinationError:
             document = {}
         outcomes = stow_outcomes(document)
-        if status == 400 and not outcomes:
-            raise DestinationError(f"{self.host} answered 400", reason="refused", permanent=True)
+        if not outcomes and status not in _SUCCESS:
+            raise DestinationError(f"{self.host} answered {status}", reason="refused", permanent=True)
         return {uid: outcomes[uid] for each in batch if (uid := each.sop_instance_uid) in outcomes}
 
-    def _bounded(self, response: Any) -> bytes:  # Any: an httpx2 response
+    def _answer(self, response: httpx2.Response) -> bytes:
         try:
-            return body_of(response, _MOST_ANSWER_BYTES)
+            return body_of(response, _MOST_ANSWER_BYTES, self._limit_s)
         except TooLargeError as error:
             raise DestinationError(error.detail, reason="protocol") from error
 
@@ -188,17 +214,23 @@ def stow_outcomes(document: Any) -> dict[str, SendOutcome]:  # Any: JSON of an a
     for item in _items(document, _FAILED):
         uid, reason = first_value(item, _REFERENCED_INSTANCE), first_value(item, _FAILURE_REASON)
         if uid:
-            code = int(reason) if reason and reason.isdigit() else 0
-            detail = f"the destination refused it with 0x{code:04X}"
-            found[uid] = SendOutcome(False, f"failure_{code:04x}", detail, permanent=is_permanent(code))
+            code = int(reason) if reason and reason.isdecimal() else 0
+            found[uid] = outcome_of(code or _PROCESSING_FAILURE)
     return found
 
 
-def is_permanent(failure: int) -> bool:
-    """Whether a DIMSE status or failure reason says that sending the same again cannot help."""
-    return failure not in _TRANSIENT and (
-        0xA900 <= failure <= 0xA9FF or 0xC000 <= failure <= 0xCFFF or failure == 0x0122
-    )
+def _batches(objects: Sequence[ResultObject]) -> Iterator[list[ResultObject]]:
+    """Cut objects into requests of bounded size."""
+    batch: list[ResultObject] = []
+    size = 0
+    for each in objects:
+        if batch and size + len(each.content) > _MOST_STOW_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each.content)
+    if batch:
+        yield batch
 
 
 def _items(document: Attributes, tag: str) -> list[Attributes]:
@@ -208,4 +240,4 @@ def _items(document: Attributes, tag: str) -> list[Attributes]:
 
 
 def _hexadecimal(text: str) -> str:
-    return f"{int(text):04x}" if text.isdigit() else "unknown"
+    return f"{int(text):04x}" if text.isdecimal() else "unknown"

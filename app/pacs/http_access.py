@@ -2,10 +2,12 @@
 
 import contextlib
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 
 import httpx2
 
@@ -27,6 +29,8 @@ class Access:
         PEM files; without ``ca`` the system's authorities.
     timeout_s
         Of every phase: connecting, sending, the next bytes of an answer.
+    whole_s
+        Of an answer as a whole: one that trickles holds nobody for longer.
     """
 
     url: str
@@ -37,6 +41,7 @@ class Access:
     client_key: Path | None = None
     ca: Path | None = None
     timeout_s: float = 30.0
+    whole_s: float = 300.0
 
 
 def open_client(access: Access) -> httpx2.Client:
@@ -50,7 +55,9 @@ def open_client(access: Access) -> httpx2.Client:
     verify: ssl.SSLContext | bool = True
     if access.url.startswith("https:"):
         verify = client_context(access.ca, access.client_certificate, access.client_key)
-    headers = {"Authorization": f"Bearer {access.token}"} if access.token else {}
+    headers = {"Accept-Encoding": "identity"}
+    if access.token:
+        headers["Authorization"] = f"Bearer {access.token}"
     return httpx2.Client(
         auth=(access.user, access.password or "") if access.user else None,
         headers=headers,
@@ -59,6 +66,18 @@ def open_client(access: Access) -> httpx2.Client:
         trust_env=False,
         limits=httpx2.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=5.0),
     )
+
+
+_REASONS: Final[Mapping[int, str]] = {
+    401: "unauthorised",
+    403: "unauthorised",
+    404: "not_found",
+    410: "not_found",
+    413: "too_large",
+    429: "busy",
+    503: "busy",
+    507: "full",
+}
 
 
 def host_of(url: str) -> str:
@@ -99,19 +118,23 @@ def answer_of(
         raise DestinationError(f"{host}: {type(error).__name__}", reason="protocol") from error
 
 
-def body_of(response: httpx2.Response, most_bytes: int) -> bytes:
-    """Read a body, at most so many bytes of it.
+def body_of(response: httpx2.Response, most_bytes: int, most_s: float) -> bytes:
+    """Read a body, at most so many bytes of it, for at most so long.
 
     Raises
     ------
     TooLargeError
         If there are more.
+    DestinationError
+        ``timeout`` where it takes longer.
     """
-    found = bytearray()
-    for piece in response.iter_bytes(1 << 16):
+    found, limit = bytearray(), time.monotonic() + most_s
+    for piece in response.iter_bytes():
         found += piece
         if len(found) > most_bytes:
             raise TooLargeError(f"an answer of {response.url.host} exceeds {most_bytes} bytes")
+        if time.monotonic() > limit:
+            raise DestinationError(f"an answer of {response.url.host} took longer than {most_s:g} s", reason="timeout")
     return bytes(found)
 
 
@@ -121,21 +144,12 @@ def refuse_status(response: httpx2.Response) -> None:
     Raises
     ------
     DestinationError
-        ``unauthorised`` (401, 403), ``not_found``, ``full`` (413, 507), ``busy`` (429, 503), ``refused`` (other 4xx,
-        permanent), ``server_error`` (5xx).
+        ``unauthorised`` (401, 403), ``not_found`` (404, 410), ``too_large`` (413), ``full`` (507), ``busy`` (429,
+        503), ``refused`` (other 3xx and 4xx, permanent), ``server_error`` (5xx).
     """
     if response.is_success:
         return
     status = response.status_code
     host = host_of(str(response.url))
-    reasons = {
-        401: "unauthorised",
-        403: "unauthorised",
-        404: "not_found",
-        413: "full",
-        507: "full",
-        429: "busy",
-        503: "busy",
-    }
-    reason = reasons.get(status, "refused" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error")
+    reason = _REASONS.get(status, "refused" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error")
     raise DestinationError(f"{host} answered {status}", reason=reason, permanent=reason == "refused")

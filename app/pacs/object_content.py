@@ -1,11 +1,29 @@
-"""Our own objects as bytes: where their data set begins, and whether two are the same."""
+"""Our own objects as bytes: where their data set begins, how it is coded, and whether a PACS kept it as it was."""
 
 import io
 from typing import Final
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 _GROUP_LENGTH: Final = b"\x02\x00\x00\x00UL\x04\x00"
+_PATIENT_GROUP: Final = 0x0010
+_COERCED: Final = frozenset(
+    {
+        0x00080005,  # Specific Character Set
+        0x00080020,  # Study Date
+        0x00080030,  # Study Time
+        0x00080050,  # Accession Number
+        0x00080051,  # Issuer of Accession Number Sequence
+        0x00080080,  # Institution Name
+        0x00080090,  # Referring Physician's Name
+        0x00081030,  # Study Description
+        0x00081110,  # Referenced Study Sequence
+        0x00081120,  # Referenced Patient Sequence
+        0x00200010,  # Study ID
+        0x04000561,  # Original Attributes Sequence
+    }
+)
+"""With the patient's group, what an archive may rightly correct in every object of a study (PS3.4, B.4.1)."""
 
 
 def dataset_of(content: bytes) -> bytes:
@@ -21,14 +39,42 @@ def dataset_of(content: bytes) -> bytes:
     return content[144 + int.from_bytes(content[140:144], "little") :]
 
 
-def same_dataset(one: bytes, other: bytes) -> bool:
-    """Whether two files hold the same data set, however a PACS laid it out again.
+def transfer_syntax_of(content: bytes) -> str:
+    """Give the Transfer Syntax UID of one of our own files.
+
+    Raises
+    ------
+    ValueError
+        If it is no Part 10 file.
+    """
+    dataset_of(content)
+    return str(dcmread(io.BytesIO(content), specific_tags=[]).file_meta.TransferSyntaxUID)
+
+
+def same_dataset(kept: bytes, ours: bytes) -> bool:
+    """Whether a PACS kept one of our objects, however it laid it out again.
+
+    What it may correct in every object of a study (patient, accession number, …) is not looked at.
 
     Parameters
     ----------
-    one, other
-        Part 10 files; one of them was written by us.
+    kept
+        What the PACS gave; may be anything.
+    ours
+        The file as we wrote it.
     """
-    if dataset_of(one) == dataset_of(other):
-        return True
-    return bool(dcmread(io.BytesIO(one)) == dcmread(io.BytesIO(other)))
+    try:
+        if dataset_of(kept) == dataset_of(ours):
+            return True
+        return _compared(dcmread(io.BytesIO(kept))) == _compared(dcmread(io.BytesIO(ours)))
+    except Exception:  # noqa: BLE001 - pydicom raises what it likes where bytes are no DICOM
+        return False
+
+
+def _compared(dataset: Dataset) -> Dataset:
+    """Leave out what may be corrected."""
+    for element in list(dataset.keys()):
+        if element.group == _PATIENT_GROUP or int(element) in _COERCED:
+            del dataset[element]
+    dataset.decode()
+    return dataset

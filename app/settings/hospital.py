@@ -98,6 +98,7 @@ class DestinationSettings(Credentials):
     ae_title: AeTitle | None = None
     calling_ae_title: AeTitle | None = None
     tls: bool = False
+    tls_host_name: bool = True
     confirm: Literal["qido", "content", "c-find", "storage-commitment", "none"] | None = None
     query_url: str | None = None
     objects: tuple[str, ...] = ("sc", "sr-regions", "sr-findings")
@@ -109,6 +110,14 @@ class DestinationSettings(Credentials):
             raise ValueError(f"destination {self.name} is c-store: host, port and ae_title expected")
         if self.kind != "c-store" and not self.url:
             raise ValueError(f"destination {self.name} is {self.kind}: url expected")
+        return self
+
+    @model_validator(mode="after")
+    def _confirms_by_what_it_speaks(self) -> Self:
+        if self.kind != "c-store" and self.confirm in {"c-find", "storage-commitment"}:
+            raise ValueError(f"destination {self.name} is {self.kind}: it cannot confirm by {self.confirm}")
+        if self.kind == "c-store" and self.confirm in {"qido", "content"} and not self.query_url:
+            raise ValueError(f"destination {self.name} is to confirm by {self.confirm}: query_url expected")
         return self
 
 

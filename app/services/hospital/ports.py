@@ -422,3 +422,44 @@ class CursorStore(Protocol):
 
 Commitment = Callable[[str, Mapping[str, bool]], None]
 """Called with a storage commitment's transaction UID, and by SOP Instance UID whether the archive committed to it."""
+
+
+class CommitmentLedger(Protocol):
+    """Which archive was asked to commit to which object, and what it said; shared by worker and listener."""
+
+    def asked(self, transaction_uid: str, destination: str, sop_instance_uids: Collection[str]) -> None:
+        """Keep a transaction that is about to be asked for; committed when this returns."""
+        ...
+
+    def reported(self, transaction_uid: str, outcome: Mapping[str, bool]) -> None:
+        """Keep what an archive reported, a `Commitment`; transactions and objects nobody asked for change nothing."""
+        ...
+
+    def standing(
+        self, destination: str, sop_instance_uids: Collection[str], asked_within_s: float
+    ) -> Mapping[str, bool | None]:
+        """Give what was said of objects, None where no report has come yet; what was asked too long ago is absent."""
+        ...
+
+    def forget(self, destination: str, sop_instance_uids: Collection[str]) -> None:
+        """Let go of what is settled, or to be asked anew."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PollReport:
+    """What one look at a source brought; ``failures`` are sentences that name no patient."""
+
+    taken: int = 0
+    """Made durable, duplicates among them."""
+    known: int = 0
+    """Seen before, not fetched."""
+    passed_over: int = 0
+    """Of another modality, or results of ours."""
+    vanished: int = 0
+    """Gone between listing and fetching."""
+    refused: int = 0
+    """Fetched, and never to be taken."""
+    postponed: int = 0
+    """Could not be fetched now; tried again."""
+    failures: tuple[str, ...] = ()

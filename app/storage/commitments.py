@@ -1,0 +1,60 @@
+"""Storage commitment: what archives were asked to answer for, and what they said."""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+
+from app.storage.schema import COMMITMENTS
+from app.storage.table_part import TablePart
+
+
+class Commitments(TablePart):
+    """`CommitmentLedger` in the job table's database, so that any listener may take what any worker asked for."""
+
+    def asked(self, transaction_uid: str, destination: str, sop_instance_uids: Collection[str]) -> None:
+        """Keep a transaction that is about to be asked for."""
+        now = self._clock.now()
+        with self._database.transaction() as connection:
+            for uid in sop_instance_uids:
+                values = {"transaction_uid": transaction_uid, "sop_instance_uid": uid, "destination": destination}
+                connection.execute(COMMITMENTS.insert().values(**values, asked_at=now, committed=None))
+
+    def reported(self, transaction_uid: str, outcome: Mapping[str, bool]) -> None:
+        """Keep what an archive reported."""
+        with self._database.transaction() as connection:
+            for uid, committed in outcome.items():
+                connection.execute(
+                    update(COMMITMENTS)
+                    .where(COMMITMENTS.c.transaction_uid == transaction_uid, COMMITMENTS.c.sop_instance_uid == uid)
+                    .values(committed=committed)
+                )
+
+    def standing(
+        self, destination: str, sop_instance_uids: Collection[str], asked_within_s: float
+    ) -> Mapping[str, bool | None]:
+        """Give what was said of objects, by the transaction that was asked for last."""
+        since = self._clock.now() - timedelta(seconds=asked_within_s)
+        query = (
+            select(COMMITMENTS.c.sop_instance_uid, COMMITMENTS.c.committed)
+            .where(
+                COMMITMENTS.c.destination == destination,
+                COMMITMENTS.c.sop_instance_uid.in_(list(sop_instance_uids)),
+                (COMMITMENTS.c.committed.is_not(None)) | (COMMITMENTS.c.asked_at > since),
+            )
+            .order_by(COMMITMENTS.c.asked_at)
+        )
+        with self._database.reading() as connection:
+            return {row.sop_instance_uid: row.committed for row in connection.execute(query)}
+
+    def forget(self, destination: str, sop_instance_uids: Collection[str]) -> None:
+        """Let go of what is settled, or to be asked anew."""
+        if not sop_instance_uids:
+            return
+        with self._database.transaction() as connection:
+            connection.execute(
+                delete(COMMITMENTS).where(
+                    COMMITMENTS.c.destination == destination,
+                    COMMITMENTS.c.sop_instance_uid.in_(list(sop_instance_uids)),
+                )
+            )
