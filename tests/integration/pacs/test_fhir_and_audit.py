@@ -12,6 +12,7 @@ from tests.integration.pacs import films, hostile, oracle, senders
 from tests.integration.pacs.orthanc import wait_until
 from tests.integration.pacs.ports import free_port
 from tests.integration.pacs.processes import Discern
+from tests.phantoms import dicom_bytes
 from tests.unit.fhir.fhir_server import FhirServer, fhir_server
 from tests.unit.pacs.syslog_receiver import Receiver, receiving
 
@@ -85,7 +86,7 @@ def test_nothing_that_is_left_behind_names_a_patient(release: Path, tmp_path: Pa
         *(films.film(number).content for number in range(len(films.NAMES))),
         *(film.content for film in films.refusals().values()),
         films.other_content(films.film(0)).content,
-        films.dicom_bytes(odd),
+        dicom_bytes(odd),
         films.film(21, PatientID=f"{films.CANARY}-21").content[:-4000],
         hostile.nested(40, films.CANARY),
         hostile.evil_uid(f"../../{films.CANARY}"),
