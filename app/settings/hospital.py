@@ -132,6 +132,7 @@ class SourceSettings(Credentials):
     done_folder: Path | None = None
     refused_folder: Path | None = None
     modalities: tuple[str, ...] = ("CR", "DX")
+    start: Literal["now", "beginning"] = "now"
     poll_s: float = Field(default=2.0, gt=0)
     sweep_s: float = Field(default=300.0, gt=0)
     sweep_days: int = Field(default=2, gt=0)
