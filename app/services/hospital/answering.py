@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from app.domain.errors import ArtifactError, ScreeningError, StorageFullError, StorageUnavailableError
 from app.domain.jobs import RetryPolicy, retry_delay_s
 from app.domain.result_identity import ResultKind
+from app.services.hospital.auditing import about
 from app.services.hospital.ports import (
     Answer,
     AuditTrail,
@@ -187,7 +188,7 @@ class AnsweringService:
         ]
         answer = self._kept(job, screening, refusal)
         self._table.answered(job.id, answer, results, deliveries)
-        self._audit.record("created", job_id=job.id, **({"study_uid": job.study_uid} if job.study_uid else {}))
+        self._audit.record("created", **about(job))
         _log.info("answered", extra={"job": job.id, "outcome": answer.outcome, "objects": len(results)})
 
     def _kept(self, job: Job, screening: Screening | None, refusal: Refusal | None) -> Answer:

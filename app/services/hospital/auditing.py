@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
+from app.services.hospital.ports import Job
+
 EVENTS: Final = frozenset(
     {
         "started",
@@ -94,6 +96,18 @@ class AuditSink(Protocol):
             If it cannot be known that the receiver has read all of them; they are all sent again.
         """
         ...
+
+
+def about(job: Job) -> dict[str, str]:
+    """Name a job's film, study and patient as participants of an event."""
+    is_dicom = not job.source_uid.startswith("sha256:")
+    named = {
+        "job_id": job.id,
+        "study_uid": job.study_uid,
+        "sop_instance_uid": job.source_uid if is_dicom else None,
+        "patient_key": job.patient_key,
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def checked(event: str, outcome: str, participants: Mapping[str, str]) -> dict[str, str]:

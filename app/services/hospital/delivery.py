@@ -133,7 +133,11 @@ class DeliveryService:
         accepted = [each for each in changed if each.state is DeliveryState.SENT]
         for each in accepted:
             self._audit.record(
-                "sent", destination=each.destination, job_id=each.job_id, sop_instance_uid=each.sop_instance_uid
+                "sent",
+                destination=each.destination,
+                job_id=each.job_id,
+                study_uid=objects[each.sop_instance_uid].study_instance_uid,
+                sop_instance_uid=each.sop_instance_uid,
             )
         return accepted
 

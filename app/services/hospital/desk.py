@@ -7,6 +7,7 @@ from typing import Protocol
 
 from app.domain.errors import JobConflictError, JobNotFoundError
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobState
+from app.services.hospital.auditing import about
 from app.services.hospital.housekeeping import Housekeeping
 from app.services.hospital.ports import AuditTrail, Delivery, Job, JobEvent, Spool, StoredResult
 from app.services.ports import Clock
@@ -253,7 +254,7 @@ class OperatorDesk:
             raise JobConflictError(f"the job has no answer; {why}")
         if not self._spool.holds(job.answer_key):
             raise JobNotFoundError("the job's answer has been purged")
-        self._audit.record("accessed", user=user, job_id=identifier)
+        self._audit.record("accessed", user=user, **about(job))
         return self._spool.get(job.answer_key)
 
     def events(self, after: int, identifier: str | None = None) -> list[JobEvent]:
@@ -267,7 +268,7 @@ class OperatorDesk:
     def replay(self, identifier: str, user: str) -> Job:
         """Try parked or waiting work again at once."""
         job = self._table.replay(identifier)
-        self._audit.record("replayed", user=user, job_id=identifier)
+        self._audit.record("replayed", user=user, **about(job))
         return job
 
     def replay_all(self, user: str) -> int:
@@ -289,19 +290,19 @@ class OperatorDesk:
     def screen_again(self, identifier: str, user: str) -> Job:
         """Answer a film anew with the models of today; its earlier results stay."""
         job = self._table.screen_again(identifier)
-        self._audit.record("replayed", user=user, job_id=job.id)
+        self._audit.record("replayed", user=user, **about(job))
         return job
 
     def cancel(self, identifier: str, user: str) -> Job:
         """End open work without results."""
         self._table.cancel(identifier, "cancelled_by_operator", "an operator took it back")
-        self._audit.record("cancelled", user=user, job_id=identifier)
-        return self._table.job(identifier)
+        job = self._table.job(identifier)
+        self._audit.record("cancelled", user=user, **about(job))
+        return job
 
     def purge(self, identifier: str, user: str) -> None:
         """Remove one job that has ended, with its files."""
-        self._housekeeping.purge(self._table.job(identifier))
-        self._audit.record("purged", user=user, job_id=identifier)
+        self._housekeeping.purge(self._table.job(identifier), user)
 
     def clean(self) -> None:
         """Do what retention asks for."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from app.services.hospital.auditing import about
 from app.services.hospital.ports import AuditTrail, Job
 from app.services.ports import Clock
 
@@ -107,7 +108,7 @@ class Housekeeping:
         while batch := self._jobs.purgeable(old, _BATCH):
             for job in batch:
                 self._jobs.remove(job.id)
-                self._audit.record("purged", job_id=job.id)
+                self._audit.record("purged", **about(job))
             jobs += len(batch)
         self._jobs.forget_events(old)
         files, size = self._remove_unreferenced()
@@ -117,8 +118,8 @@ class Housekeeping:
             _log.info("cleaned", extra={"contents": contents, "jobs": jobs, "files": files, "partial": partial})
         return cleaned
 
-    def purge(self, job: Job) -> None:
-        """Remove one job that has ended, with its files, at once.
+    def purge(self, job: Job, user: str = "") -> None:
+        """Remove one job that has ended, with its files, at once, because somebody asked for it.
 
         Raises
         ------
@@ -127,7 +128,7 @@ class Housekeeping:
         """
         keys = self._jobs.content_keys(job.id)
         self._jobs.remove(job.id)
-        self._audit.record("purged", job_id=job.id)
+        self._audit.record("purged", user=user, **about(job))
         for key in keys - self._jobs.referenced(keys):
             self._files.remove(key)
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from app.domain.errors import IntakeReason, IntakeRefusedError, ScreeningError, StorageUnavailableError
 from app.domain.jobs import ArrivalOutcome
 from app.domain.source_image import SourceImage
+from app.services.hospital.auditing import about
 from app.services.hospital.ports import (
     Arrival,
     AuditTrail,
@@ -75,7 +76,7 @@ class IntakeService:
                 "arrival_refused",
                 extra={"origin": arrival.origin, "sender": arrival.sender, "code": error.problem_code},
             )
-            self._audit.record("refused", outcome="minor_failure", sender=arrival.sender)
+            self._audit.record("refused", outcome="minor_failure", sender=arrival.sender, reason=error.problem_code)
             raise
         _log.info(
             "arrival",
@@ -144,13 +145,7 @@ class IntakeService:
             outcome = ArrivalOutcome.DUPLICATE
         if outcome is ArrivalOutcome.DUPLICATE and key != job.content_key:
             self._spool.remove(key)
-        self._audit.record(
-            "received",
-            sender=arrival.sender,
-            job_id=job.id,
-            **({"study_uid": job.study_uid} if job.study_uid else {}),
-            **({"patient_key": job.patient_key} if job.patient_key else {}),
-        )
+        self._audit.record("received", sender=arrival.sender, **about(job))
         return Receipt(job.id, outcome, source.sop_instance_uid if source else None)
 
     def _shows_the_same(self, job: Job, content: bytes, incoming: Incoming) -> bool:

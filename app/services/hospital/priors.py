@@ -16,6 +16,7 @@ from app.domain.temporal_divergence import (
     TemporalDivergence,
     temporal_divergence,
 )
+from app.services.hospital.auditing import about
 from app.services.hospital.film_record import ExpertRecord, FilmRecord, read_record
 from app.services.hospital.ports import AuditTrail, Job, Spool
 from app.services.ports import PictureEncoder, RadiographDecoder
@@ -151,7 +152,7 @@ class PriorService:
             raise JobConflictError(
                 "earlier films of the patient were answered by other weights; screen them again to compare"
             )
-        self._audit.record("accessed", user=user, job_id=job.id)
+        self._audit.record("accessed", user=user, **about(job))
         views = {current.view_position, earlier.view_position}
         flags = () if len(views) == 1 and None not in views else (OTHER_VIEW,)
         return PriorComparison(
