@@ -36,7 +36,7 @@ def destination_of(settings: DestinationSettings, side: HospitalSide) -> Destina
         ``configuration`` where a certificate cannot be read.
     """
     if settings.kind == "fhir":
-        return FhirDestination(settings.name, _fhir_client(settings))
+        return FhirDestination(settings.name, _fhir_client(settings), one_by_one=settings.one_by_one)
     kinds = frozenset(map(ResultKind, settings.objects))
     if settings.kind == "c-store":
         peer = _peer_of(settings, side)

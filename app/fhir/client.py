@@ -17,6 +17,7 @@ from app.domain.errors import DestinationError
 from app.fhir.elements import Json
 
 _CONTENT_TYPE: Final = "application/fhir+json"
+_SENT: Final = {"Content-Type": f"{_CONTENT_TYPE}; charset=utf-8"}
 _MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 _ISSUE_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz-")
 
@@ -46,11 +47,24 @@ class FhirAddress:
 
 @dataclass(frozen=True, slots=True)
 class FhirAnswer:
-    """Status, body where it is a resource, and the coded type of the first issue where it is an OperationOutcome."""
+    """What a server said.
+
+    Attributes
+    ----------
+    status
+        Of HTTP.
+    body
+        Empty where it is no resource.
+    issue
+        The coded type of the first issue where the body is an OperationOutcome.
+    location
+        The header, where there is one.
+    """
 
     status: int
     body: Json = field(repr=False)
     issue: str = ""
+    location: str = ""
 
 
 class FhirClient:
@@ -100,9 +114,16 @@ class FhirClient:
             If there is no answer, or one that is not about the bundle: credentials, an overloaded server, no FHIR
             server.
         """
-        return self._asked(
-            "POST", self._base, content=bundle, headers={"Content-Type": f"{_CONTENT_TYPE}; charset=utf-8"}
-        )
+        return self._asked("POST", self._base, content=bundle, headers=_SENT)
+
+    def create(self, kind: str, resource: bytes, if_none_exist: str) -> FhirAnswer:
+        """Create a resource unless a search finds one already; same errors as `transaction`."""
+        headers = _SENT | {"If-None-Exist": if_none_exist}
+        return self._asked("POST", f"{self._base}/{kind}", content=resource, headers=headers, empty=True)
+
+    def put(self, path: str, resource: bytes) -> FhirAnswer:
+        """Put a resource under an id of ours; same errors as `transaction`."""
+        return self._asked("PUT", f"{self._base}/{path}", content=resource, headers=_SENT, empty=True)
 
     def search(self, kind: str, parameters: Mapping[str, str]) -> FhirAnswer:
         """Search resources of a type; same errors as `transaction`."""
@@ -116,7 +137,9 @@ class FhirClient:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
+        empty: bool = False,
     ) -> FhirAnswer:
+        """Ask; an ``empty`` answer says enough where only the status and the location matter."""
         try:
             with self._client.stream(method, url, content=content, headers=headers, params=params) as response:
                 received = bytearray()
@@ -124,25 +147,26 @@ class FhirClient:
                     received += piece
                     if len(received) > _MAX_ANSWER_BYTES:
                         raise DestinationError(f"{self._name}: the answer exceeds {_MAX_ANSWER_BYTES} bytes")
-                return self._judged(response.status_code, bytes(received))
+                location = response.headers.get("Location", "")
+                return self._judged(response.status_code, bytes(received), location, empty=empty)
         except httpx2.TimeoutException as error:
             raise DestinationError(f"{self._name}: no answer in time", reason="timeout") from error
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError) as error:
             raise DestinationError(f"{self._name}: {type(error).__name__}") from error
 
-    def _judged(self, status: int, content: bytes) -> FhirAnswer:
+    def _judged(self, status: int, content: bytes, location: str, *, empty: bool) -> FhirAnswer:
         body, issue = _resource(content)
         if status in (401, 403):
             raise DestinationError(f"{self._name} answered {status}", reason="unauthorized", permanent=True)
         if status == 429 or status >= 500 or status in (408, 425):
             raise DestinationError(f"{self._name} answered {status}", reason="server_error")
-        if 300 <= status < 400 or status in (404, 405, 410, 415) or (status < 300 and not body):
+        if 300 <= status < 400 or status in (404, 405, 410, 415) or (status < 300 and not body and not empty):
             raise DestinationError(
                 f"{self._name} answered {status}: there is no FHIR server at this address",
                 reason="not_a_fhir_server",
                 permanent=True,
             )
-        return FhirAnswer(status, body, issue)
+        return FhirAnswer(status, body, issue, location)
 
 
 def _resource(content: bytes) -> tuple[Json, str]:

@@ -7,6 +7,7 @@ from app.domain.errors import DestinationError
 from app.domain.result_identity import ResultKind
 from app.fhir.client import FhirAnswer, FhirClient, issue_of
 from app.fhir.elements import URI_SYSTEM
+from app.fhir.one_by_one import refused, send_one_by_one
 from app.services.hospital.ports import Confirmation, ResultObject, SendOutcome
 
 _KINDS: Final = frozenset({ResultKind.FHIR_BUNDLE})
@@ -23,10 +24,13 @@ class FhirDestination:
         As in the settings.
     client
         The server.
+    one_by_one
+        Send the entries of a bundle one after the other, for servers that take no transactions, or none of this size.
     """
 
-    def __init__(self, name: str, client: FhirClient) -> None:
+    def __init__(self, name: str, client: FhirClient, *, one_by_one: bool = False) -> None:
         self._name, self._client = name, client
+        self._one_by_one = one_by_one
 
     @property
     def name(self) -> str:
@@ -51,12 +55,17 @@ class FhirDestination:
                 )
                 continue
             try:
-                outcomes[each.sop_instance_uid] = _outcome(self._client.transaction(each.content))
+                outcomes[each.sop_instance_uid] = self._sent(each.content)
             except DestinationError:
                 if not any(outcome.accepted for outcome in outcomes.values()):
                     raise
                 break
         return outcomes
+
+    def _sent(self, bundle: bytes) -> SendOutcome:
+        if self._one_by_one:
+            return send_one_by_one(self._client, bundle)
+        return _outcome(self._client.transaction(bundle))
 
     def confirm(self, objects: Sequence[ResultObject]) -> Mapping[str, Confirmation]:
         """Look for the DiagnosticReport of every bundle; see `Destination`."""
@@ -74,14 +83,7 @@ class FhirDestination:
 
 def _outcome(answer: FhirAnswer) -> SendOutcome:
     if answer.status not in (200, 201):
-        reason = f": {answer.issue}" if answer.issue else ""
-        # 409 is a version conflict or a race of two senders, and worth another try; others are about the bundle itself.
-        return SendOutcome(
-            accepted=False,
-            code=str(answer.status),
-            detail=f"the bundle was refused{reason}",
-            permanent=answer.status != 409,
-        )
+        return refused("the bundle", answer)
     entries = answer.body.get("entry")
     statuses = [_status(entry) for entry in entries] if isinstance(entries, list) else []
     if answer.body.get("type") != "transaction-response" or not statuses:

@@ -102,6 +102,7 @@ class DestinationSettings(Credentials):
     confirm: Literal["qido", "content", "c-find", "storage-commitment", "none"] | None = None
     query_url: str | None = None
     objects: tuple[str, ...] = ("sc", "sr-regions", "sr-findings")
+    one_by_one: bool = False
     timeout_s: float = Field(default=30.0, gt=0)
 
     @model_validator(mode="after")

@@ -93,7 +93,10 @@ class AuditFiles:
 
     def files(self) -> list[str]:
         """Names of the day files, oldest first."""
-        return sorted(path.name for path in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"))
+        return sorted(self._names())
+
+    def _names(self) -> list[str]:
+        return [name for name in os.listdir(self._folder) if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
 
     def append(self, at: datetime, event: str, outcome: str, participants: Mapping[str, str]) -> AuditRecord:
         """Write one record; it is on the disk when this returns.
@@ -253,11 +256,11 @@ class AuditFiles:
 
     def _tail(self) -> _Head:
         """Give the last record, whoever wrote it; cut off a line that a killed process left half written."""
-        names = self.files()
+        names = self._names()
         if not names:
             number, chain = self._start([])
             return _Head("", 0, number, chain)
-        file = names[-1]
+        file = max(names)
         path = self._folder / file
         size = path.stat().st_size
         if self._head is not None and (self._head.file, self._head.size) == (file, size):
@@ -265,7 +268,7 @@ class AuditFiles:
         whole = _whole_bytes(path, size)
         if whole < size:
             os.truncate(path, whole)
-        for name in reversed(names):
+        for name in sorted(names, reverse=True):
             last = _last_record(self._folder / name)
             if last is not None:
                 self._head = _Head(file, whole, last[0].number, last[0].digest)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -41,6 +42,30 @@ class Store:
             for resource in self.of(kind)
             if any(each.get("system") == system and each["value"] == value for each in resource["identifier"])
         ]
+
+    def create(self, kind: str, resource: Resource, if_none_exist: str) -> tuple[int, Resource]:
+        """One conditional create (hl7.org/fhir/R4/http.html#ccreate); references lead to what is here."""
+        matches = self.search(kind, if_none_exist)
+        if matches:
+            return 200, matches[0]
+        self._check_references(resource)
+        kept = resource | {"id": uuid.uuid4().hex}
+        self.resources[kind, kept["id"]] = kept
+        return 201, kept
+
+    def put(self, kind: str, ident: str, resource: Resource) -> tuple[int, Resource]:
+        self._check_references(resource)
+        assert resource["id"] == ident
+        status = 200 if (kind, ident) in self.resources else 201
+        self.resources[kind, ident] = resource
+        return status, resource
+
+    def _check_references(self, value: Any) -> None:  # Any: JSON of any shape
+        for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            self._check_references(each)
+        if isinstance(value, dict) and "reference" in value:
+            kind, _, ident = value["reference"].partition("/")
+            assert (kind, ident) in self.resources, f"{value['reference']} leads nowhere"
 
     def transaction(self, bundle: Resource) -> Resource:
         """All of it or nothing (hl7.org/fhir/R4/http.html#transaction)."""
@@ -100,6 +125,11 @@ class Conduct:
     hang_s: float = 0.0
     drop: bool = False
     forget: bool = False
+    transactions: bool = True
+    silent: bool = False
+    """Answers a create with the place alone, as servers may."""
+    fails_after: int | None = None
+    """Answers so many creates, then 503."""
 
 
 @dataclass
@@ -109,73 +139,114 @@ class FhirServer:
     conduct: Conduct
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, store: Store, conduct: Conduct) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.store, self.conduct, self.stopping = store, conduct, threading.Event()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # Any: the base class's
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # callers who leave are no error
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def do_PUT(self) -> None:
+        self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def _answer(self, content: bytes) -> None:
+        store, conduct = self.server.store, self.server.conduct
+        store.requests.append(self.path)
+        if conduct.hang_s:
+            self.server.stopping.wait(conduct.hang_s)
+        if conduct.drop:
+            self.close_connection = True
+        elif conduct.always is not None:
+            self._say(*conduct.always)
+        elif store.token and self.headers.get("Authorization") != f"Bearer {store.token}":
+            self._say(401, "application/json", b"{}")
+        elif not content:
+            self._search()
+        elif self.path != "/fhir":
+            self._one(content)
+        elif conduct.transactions:
+            self._transaction(content)
+        else:
+            self._resource(400, {"resourceType": "OperationOutcome", "issue": [{"code": "too-costly"}]})
+
+    def _transaction(self, content: bytes) -> None:
+        store = self.server.store
+        assert self.headers["Content-Type"].startswith("application/fhir+json")
+        before = dict(store.resources)
+        try:
+            done = store.transaction(json.loads(content))
+        except RefusedError as refused:
+            outcome = {"severity": "error", "code": "conflict", "diagnostics": str(refused)}
+            self._resource(refused.status, {"resourceType": "OperationOutcome", "issue": [outcome]})
+            return
+        if self.server.conduct.forget:
+            store.resources = before
+        self._resource(200, done)
+
+    def _search(self) -> None:
+        parts = urlsplit(self.path)
+        found = self.server.store.search(parts.path.rpartition("/")[2], parts.query)
+        entries = [{"resource": resource, "search": {"mode": "match"}} for resource in found]
+        hits = {"resourceType": "Bundle", "type": "searchset", "total": len(found), "entry": entries}
+        self._resource(200, hits)
+
+    def _one(self, content: bytes) -> None:
+        store, conduct = self.server.store, self.server.conduct
+        if conduct.fails_after is not None:
+            conduct.fails_after -= 1
+            if conduct.fails_after < 0:
+                self._say(503, "text/plain", b"")
+                return
+        kind, _, ident = self.path.removeprefix("/fhir/").partition("/")
+        if self.command == "PUT":
+            status, found = store.put(kind, ident, json.loads(content))
+        else:
+            status, found = store.create(kind, json.loads(content), self.headers["If-None-Exist"])
+        place = f"http://127.0.0.1/fhir/{kind}/{found['id']}/_history/1"
+        body = b"" if conduct.silent else json.dumps(found).encode()
+        self._say(status, "application/fhir+json", body, place)
+
+    def _resource(self, status: int, body: Resource) -> None:
+        self._say(status, "application/fhir+json", json.dumps(body).encode())
+
+    def _say(self, status: int, content_type: str, body: bytes, place: str = "") -> None:
+        self.send_response(status)
+        if place:
+            self.send_header("Location", place)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
 @contextlib.contextmanager
 def fhir_server() -> Iterator[FhirServer]:
     store, conduct = Store(), Conduct()
-    stopping = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def do_POST(self) -> None:
-            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
-
-        def do_GET(self) -> None:
-            self._answer(b"")
-
-        def _answer(self, content: bytes) -> None:
-            store.requests.append(self.path)
-            if conduct.hang_s:
-                stopping.wait(conduct.hang_s)
-            if conduct.drop:
-                self.close_connection = True
-                return
-            if conduct.always is not None:
-                self._say(*conduct.always)
-                return
-            if store.token and self.headers.get("Authorization") != f"Bearer {store.token}":
-                self._say(401, "application/json", b"{}")
-                return
-            if content:
-                assert self.headers["Content-Type"].startswith("application/fhir+json")
-                try:
-                    bundle = json.loads(content)
-                    before = dict(store.resources)
-                    done = store.transaction(bundle)
-                    if conduct.forget:
-                        store.resources = before
-                    self._resource(200, done)
-                except RefusedError as refused:
-                    outcome = {"severity": "error", "code": "conflict", "diagnostics": str(refused)}
-                    self._resource(refused.status, {"resourceType": "OperationOutcome", "issue": [outcome]})
-                return
-            parts = urlsplit(self.path)
-            found = store.search(parts.path.rpartition("/")[2], parts.query)
-            entries = [{"resource": resource, "search": {"mode": "match"}} for resource in found]
-            hits = {"resourceType": "Bundle", "type": "searchset", "total": len(found), "entry": entries}
-            self._resource(200, hits)
-
-        def _resource(self, status: int, body: Resource) -> None:
-            self._say(status, "application/fhir+json", json.dumps(body).encode())
-
-        def _say(self, status: int, content_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(store, conduct)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield FhirServer(f"http://127.0.0.1:{server.server_address[1]}/fhir", store, conduct)
     finally:
-        stopping.set()
+        server.stopping.set()
         server.shutdown()
         server.server_close()
         thread.join(10)

@@ -230,3 +230,64 @@ def test_an_address_that_is_none_is_refused_without_repeating_it(url: str) -> No
         FhirClient(FhirAddress(url))
 
     assert "pw" not in str(refused.value)
+
+
+@pytest.fixture
+def one_by_one(server: FhirServer) -> Iterator[FhirDestination]:
+    client = FhirClient(FhirAddress(server.url, timeout_s=2.0))
+    yield FhirDestination("fhir", client, one_by_one=True)
+    client.close()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_server_without_transactions_gets_the_same_one_by_one(
+    one_by_one: FhirDestination, destination: FhirDestination, server: FhirServer, bundle: ResultObject, silent: bool
+) -> None:
+    server.conduct.transactions, server.conduct.silent = False, silent
+    uid = bundle.sop_instance_uid
+    refused = destination.send([bundle])[uid]
+    assert (refused.permanent, refused.detail) == (True, "the bundle was refused: too-costly")
+
+    assert one_by_one.send([bundle])[uid].accepted
+    held = {kind: len(server.store.of(kind)) for kind in ("ImagingStudy", "Device", "Observation", "Provenance")}
+    assert one_by_one.send([bundle])[uid].accepted
+
+    assert one_by_one.confirm([bundle]) == {uid: Confirmation.HELD}
+    assert {kind: len(server.store.of(kind)) for kind in held} == held
+    assert held["Observation"] > 10
+
+
+def test_what_was_cut_off_is_no_result_until_it_is_finished(
+    one_by_one: FhirDestination, server: FhirServer, bundle: ResultObject
+) -> None:
+    server.conduct.fails_after = 9
+    with pytest.raises(DestinationError):
+        one_by_one.send([bundle])
+    assert server.store.of("DiagnosticReport") == []
+    assert one_by_one.confirm([bundle]) == {bundle.sop_instance_uid: Confirmation.MISSING}
+
+    server.conduct.fails_after = None
+    assert one_by_one.send([bundle])[bundle.sop_instance_uid].accepted
+
+    entries = json.loads(bundle.content)["entry"]
+    assert len(server.store.resources) == len(entries)
+
+
+def test_one_by_one_the_kind_of_resource_that_was_refused_is_named(
+    one_by_one: FhirDestination, server: FhirServer, bundle: ResultObject
+) -> None:
+    server.conduct.always = (422, "application/fhir+json", OUTCOME)
+
+    (outcome,) = one_by_one.send([bundle]).values()
+
+    assert (outcome.accepted, outcome.permanent) == (False, True)
+    assert outcome.detail == "ImagingStudy was refused: invalid"
+
+
+def test_a_dicom_object_is_no_matter_for_a_fhir_server(destination: FhirDestination, server: FhirServer) -> None:
+    stray = ResultObject(ResultKind.NOT_ANALYSED, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "1.2.3", b"DICM")
+
+    outcome = destination.send([stray])["2.25.7"]
+
+    assert (outcome.accepted, outcome.permanent) == (False, True)
+    assert server.store.requests == []
