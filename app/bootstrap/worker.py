@@ -1,7 +1,7 @@
 """Joins a worker: the networks of this process, the builder of results, the ways out, and durable work."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import orjson
@@ -11,9 +11,12 @@ from app.bootstrap import Services
 from app.bootstrap.destinations import destination_of
 from app.bootstrap.hospital import HospitalSide, workflow_database_url
 from app.domain.jobs import RetryPolicy
+from app.domain.source_image import SourceImage
 from app.fhir.bundle import FhirBundleBuilder
+from app.pacs.association import Peer
 from app.pacs.result_builder import DicomResultBuilder
 from app.pacs.study_identity import study_identity
+from app.pacs.worklist import WorklistMatch, WorklistScu
 from app.services.hospital.answering import AnsweringService
 from app.services.hospital.building import CombinedBuilder
 from app.services.hospital.delivery import DeliveryService
@@ -45,7 +48,18 @@ def make_answering(side: HospitalSide, services: Services, destinations: Mapping
         document=_document,
         record=record_of,
         retry=RetryPolicy(work.retry_first_s, work.retry_most_s, work.film_attempts),
+        matched=_order_match(side),
     )
+
+
+def _order_match(side: HospitalSide) -> Callable[[SourceImage], SourceImage]:
+    """Make what looks orders up; without a worklist nothing is looked up."""
+    worklist = side.settings.worklist
+    if not worklist.host:
+        return lambda source: source
+    calling = side.settings.pacs.ae_title
+    peer = Peer(worklist.host, worklist.port, worklist.ae_title, calling, timeout_s=worklist.timeout_s)
+    return WorklistMatch(WorklistScu(peer)).matched
 
 
 def make_worker(side: HospitalSide, services: Services) -> Worker:

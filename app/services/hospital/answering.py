@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from app.domain.errors import ArtifactError, ScreeningError, StorageFullError, StorageUnavailableError
 from app.domain.jobs import RetryPolicy, retry_delay_s
 from app.domain.result_identity import ResultKind
+from app.domain.source_image import SourceImage
 from app.services.hospital.auditing import about
 from app.services.hospital.ports import (
     Answer,
@@ -93,6 +94,8 @@ class AnsweringService:
         A screening as the compact record that later films are compared with.
     retry
         For failures that are not the film's.
+    matched
+        Gives a film the accession number of its order, where it has none; never fails.
     """
 
     def __init__(  # noqa: PLR0913  # the parts it joins, by name
@@ -110,7 +113,9 @@ class AnsweringService:
         document: Callable[[Job, Screening], bytes],
         record: Callable[[Screening], bytes],
         retry: RetryPolicy,
+        matched: Callable[[SourceImage], SourceImage] = lambda source: source,
     ) -> None:
+        self._matched = matched
         self._screener, self._reader, self._builder = screener, reader, builder
         self._spool, self._table, self._audit = spool, table, audit
         self._model_version, self._wanted, self._options = model_version, dict(wanted), options
@@ -150,6 +155,8 @@ class AnsweringService:
                 for each in self._table.predecessors(job)
             },
         )
+        if source is not None:
+            source = self._matched(source)
         kinds = frozenset(kind for wanted in self._wanted.values() for kind in wanted)
         screening: Screening | None = None
         try:
