@@ -20,12 +20,13 @@ from app.codecs.png import PngEncoder
 from app.domain.errors import ScreeningError, StorageUnavailableError
 from app.pacs.own_objects import is_own
 from app.services.hospital.desk import OperatorDesk
+from app.services.hospital.exporting import Exporter
 from app.services.hospital.housekeeping import Housekeeping
 from app.services.hospital.intake import IntakeService
-from app.services.hospital.ports import AuditTrail
 from app.services.hospital.priors import PriorService
 from app.services.hospital.reading_list import ReadingList
 from app.settings import Settings
+from app.storage.audit import AuditLog
 from app.storage.database import Database
 from app.storage.job_table import JobTable
 from app.storage.spool import FileSpool
@@ -44,12 +45,13 @@ class HospitalSide:
     spool: FileSpool
     table: JobTable
     reader: DicomObjectReader
-    audit: AuditTrail
+    audit: AuditLog
     receiver: IntakeService
     housekeeping: Housekeeping
     desk: OperatorDesk
     reading: ReadingList
     priors: PriorService
+    exporter: Exporter
 
 
 def database_url(settings: Settings) -> str:
@@ -102,8 +104,9 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
             )
             reading = ReadingList(table, clock)
             priors = PriorService(table, spool, audit, decoder, PngEncoder())
+            exporter = Exporter(table, spool, audit, secret)
             yield HospitalSide(
-                settings, clock, spool, table, reader, audit, receiver, housekeeping, desk, reading, priors
+                settings, clock, spool, table, reader, audit, receiver, housekeeping, desk, reading, priors, exporter
             )
     finally:
         database.close()

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from app.cli import pacs_export
 from app.cli.exit_codes import OK, SOME_FAILED
 from app.domain.jobs import JobState
 from app.services.hospital.desk import Summary
@@ -35,6 +36,7 @@ def add_parser(verbs: "Verbs") -> None:
     replay.add_argument("--screen-again", action="store_true", help="answer the named films anew, with today's models")
     purge = actions.add_parser("purge", help="let go of what retention says, or of named jobs that have ended")
     purge.add_argument("job", nargs="*", help="names of jobs")
+    pacs_export.add_parsers(actions)
     parser.set_defaults(run=run)
 
 
@@ -57,6 +59,10 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
             return _status(side.desk.summary(), as_json=parsed.json)
         if parsed.action == "replay":
             return _replay(side, parsed.job, screen_again=parsed.screen_again)
+        if parsed.action == "export":
+            return pacs_export.run_export(side, parsed, _user())
+        if parsed.action == "audit":
+            return pacs_export.run_audit(side, parsed, _user())
         return _purge(side, parsed.job)
 
 
