@@ -161,6 +161,8 @@ class SummaryDocument(_Document):
     workers: dict[str, float] = Field(description="Name to seconds since its last sign of life")
     spool_bytes: int
     spool_max_bytes: int
+    sources: dict[str, str] = Field(description="Sources that keep failing, and why")
+    destinations: dict[str, str] = Field(description="Destinations that keep failing, and why")
 
     @classmethod
     def of(cls, summary: Summary) -> "SummaryDocument":
@@ -171,4 +173,5 @@ class SummaryDocument(_Document):
             deliveries={name: dict(states) for name, states in summary.deliveries.items()},
             oldest_open_s=summary.oldest_open_s, overdue=summary.overdue, workers=dict(summary.workers),
             spool_bytes=summary.spool_bytes, spool_max_bytes=summary.spool_max_bytes,
+            sources=dict(summary.sources), destinations=dict(summary.destinations),
         )  # fmt: skip

@@ -20,7 +20,9 @@ Poller = tuple[str, Callable[[], object], float]
 
 def make_pollers(side: HospitalSide) -> list[Poller]:
     """Make a poller of every source in the settings."""
-    return [poller for each in side.settings.sources for poller in _pollers_of(side, each)]
+    pollers = [poller for each in side.settings.sources for poller in _pollers_of(side, each)]
+    side.table.forget_sources([name for name, _, _ in pollers])
+    return pollers
 
 
 def _pollers_of(side: HospitalSide, source: SourceSettings) -> list[Poller]:
@@ -33,7 +35,7 @@ def _pollers_of(side: HospitalSide, source: SourceSettings) -> list[Poller]:
 
 
 def _watched(side: HospitalSide, name: str, poll: Callable[[], PollReport], every_s: float) -> Poller:
-    return name, SourceWatch(name, poll, side.table.note).poll, every_s
+    return name, SourceWatch(name, poll, side.table, every_s).poll, every_s
 
 
 def _changes(side: HospitalSide, source: SourceSettings) -> OrthancChanges:

@@ -6,7 +6,8 @@ from app.storage.film_work import FilmWork
 from app.storage.job_desk import JobDesk
 from app.storage.ledger import Ledger
 from app.storage.retention import Retention
+from app.storage.troubles import Troubles
 
 
-class JobTable(FilmWork, DeliveryWork, JobDesk, Retention, Ledger, Commitments):
+class JobTable(FilmWork, DeliveryWork, JobDesk, Retention, Ledger, Commitments, Troubles):
     """All parts over one database."""

@@ -10,6 +10,8 @@ const ALERTS = {
   conflict: "A film came twice under one UID with different content. The first one was answered; look at the sender.",
   no_worker: "Films wait, and no worker has been seen for half a minute.",
   spool_nearly_full: "The spool is nearly full. When it is, nothing more is acknowledged.",
+  source_failing: "A source cannot be read. Nothing is lost: it is read on from where it stopped.",
+  destination_failing: "A destination does not take or confirm results. They wait, and are sent again.",
 };
 
 let shown = 0; // films listed, so that a refresh keeps pages that were opened
@@ -46,7 +48,10 @@ function number(name, value) {
 }
 
 function drawSummary(summary) {
-  const alerts = summary.alerts.map((alert) => h("li", {}, ALERTS[alert] || alert));
+  const failing = { source_failing: summary.sources, destination_failing: summary.destinations };
+  const alerts = summary.alerts.map((alert) =>
+    h("li", {}, ALERTS[alert] || alert, ...Object.entries(failing[alert] ?? {}).map(([name, why]) => h("div", {}, h("b", {}, name), ` ${why}`))),
+  );
   byId("alerts").replaceChildren(...(alerts.length ? alerts : [h("li", { class: "fine" }, "Nothing.")]));
   const workers = Object.entries(summary.workers).map(([name, seen]) => `${name} (${age(seen)} ago)`);
   byId("numbers").replaceChildren(

@@ -72,6 +72,14 @@ class DeskTable(Protocol):
         """When each worker was last seen."""
         ...
 
+    def source_troubles(self) -> dict[str, str]:
+        """Sources that keep failing, and why."""
+        ...
+
+    def destination_troubles(self) -> dict[str, str]:
+        """Destinations that keep failing, and why."""
+        ...
+
     def replay(self, identifier: str) -> Job:
         """Try parked work again."""
         ...
@@ -85,7 +93,7 @@ class DeskTable(Protocol):
         ...
 
 
-ALERTS = ("overdue", "parked", "conflict", "no_worker", "spool_nearly_full")
+ALERTS = ("overdue", "parked", "conflict", "no_worker", "spool_nearly_full", "source_failing", "destination_failing")
 """What an operator may have to look at; docs/operations.md says what each means."""
 
 
@@ -109,6 +117,8 @@ class Summary:
         Name to seconds since its last sign of life.
     spool_bytes, spool_max_bytes
         Held, and allowed.
+    sources, destinations
+        Those that keep failing, and why, in words.
     """
 
     at: datetime
@@ -120,6 +130,8 @@ class Summary:
     workers: Mapping[str, float]
     spool_bytes: int
     spool_max_bytes: int
+    sources: Mapping[str, str]
+    destinations: Mapping[str, str]
 
     @property
     def idle(self) -> bool:
@@ -140,6 +152,10 @@ class Summary:
             found.append("no_worker")
         if self.spool_bytes > 0.9 * self.spool_max_bytes:
             found.append("spool_nearly_full")
+        if self.sources:
+            found.append("source_failing")
+        if self.destinations:
+            found.append("destination_failing")
         return tuple(found)
 
 
@@ -199,6 +215,8 @@ class OperatorDesk:
             workers={name: (now - seen).total_seconds() for name, seen in self._table.workers().items()},
             spool_bytes=self._spool.used_bytes(),
             spool_max_bytes=self._spool_max_bytes,
+            sources=self._table.source_troubles(),
+            destinations=self._table.destination_troubles(),
         )
 
     def jobs(

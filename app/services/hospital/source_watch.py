@@ -1,12 +1,28 @@
 """Looking at a source again and again: what it brings is logged, that it fails is said once, until it works again."""
 
 import logging
+import time
 from collections.abc import Callable
+from typing import Final, Protocol
 
 from app.domain.errors import DestinationError, ScreeningError
 from app.services.hospital.ports import PollReport
 
 _log = logging.getLogger(__name__)
+
+_SAID_EVERY_S: Final = 30.0
+
+
+class SourceTable(Protocol):
+    """What watching needs of the job table."""
+
+    def note(self, kind: str, detail: str) -> None:
+        """Write an event."""
+        ...
+
+    def source_seen(self, name: str, failure: str | None, every_s: float) -> None:
+        """Keep that a source was looked at."""
+        ...
 
 
 class SourceWatch:
@@ -18,13 +34,25 @@ class SourceWatch:
         Of the source, and of the way it is looked at.
     poll
         Looks at it.
-    note
-        Writes an event into the job table.
+    table
+        Is told how it goes.
+    every_s
+        How often it is looked at.
+    now_s
+        A monotonic clock.
     """
 
-    def __init__(self, name: str, poll: Callable[[], PollReport], note: Callable[[str, str], None]) -> None:
-        self._name, self._poll, self._note = name, poll, note
-        self._failing = False
+    def __init__(
+        self,
+        name: str,
+        poll: Callable[[], PollReport],
+        table: SourceTable,
+        every_s: float,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._poll, self._table, self._every_s, self._now_s = name, poll, table, every_s, now_s
+        self._failure: str | None = None
+        self._next_said = float("-inf")
 
     def poll(self) -> PollReport:
         """Look once.
@@ -39,13 +67,9 @@ class SourceWatch:
             if report.failures:
                 raise DestinationError(report.failures[0], reason="source_failing")
         except ScreeningError as error:
-            if not self._failing:
-                self._failing = True
-                self._note("source_failing", f"{self._name}: {error.detail}")
+            self._say(error.detail)
             raise
-        if self._failing:
-            self._failing = False
-            self._note("source_working", self._name)
+        self._say(None)
         if report.taken or report.refused or report.vanished or report.postponed:
             _log.info(
                 "source_polled",
@@ -55,3 +79,14 @@ class SourceWatch:
                 },
             )  # fmt: skip
         return report
+
+    def _say(self, failure: str | None) -> None:
+        """Write down what changed, and now and then that nothing did."""
+        if (failure is None) != (self._failure is None):
+            self._table.note(
+                "source_failing" if failure else "source_working", f"{self._name}: {failure}" if failure else self._name
+            )
+        elif failure == self._failure and self._now_s() < self._next_said:
+            return
+        self._table.source_seen(self._name, failure, self._every_s)
+        self._failure, self._next_said = failure, self._now_s() + _SAID_EVERY_S

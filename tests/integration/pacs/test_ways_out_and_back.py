@@ -10,7 +10,7 @@ from tests.integration.pacs.hospital import Hospital, orthanc_source, store_dest
 from tests.integration.pacs.network import Network
 from tests.integration.pacs.orthanc import PASSWORD, USER, Orthanc, wait_until
 from tests.integration.pacs.ports import free_port
-from tests.integration.pacs.proxy import Proxy, proxy
+from tests.integration.pacs.proxy import Answer, Proxy, proxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -122,4 +122,29 @@ def test_a_plain_dicomweb_archive_is_asked(pacs: Orthanc, hospital: Callable[...
     discern.wait_idle(5)
 
     wanted = {each.sop_instance_uid: "*" for each in FILMS[:5]}
+    oracle.assert_answered_exactly_once(pacs, wanted, wanted)
+
+
+def test_x16_refused_credentials_are_visible_and_nothing_is_lost(
+    pacs: Orthanc, hospital: Callable[..., Hospital]
+) -> None:
+    with proxy(pacs.url) as gateway:
+        gateway.interfere = lambda _: Answer(401)
+        source = orthanc_source(pacs, url=gateway.url, dicomweb_url=f"{gateway.url}/dicom-web", start="beginning")
+        archive = stow_destination(pacs, url=f"{gateway.url}/dicom-web")
+        discern = hospital(destinations=[archive], sources=[source]).start()
+        for each in FILMS[:2]:
+            pacs.store(each.content)
+        discern.send(FILMS[2:4])
+
+        found = discern.wait_state(
+            lambda summary: {"source_failing", "destination_failing"} <= set(summary["alerts"]), "both alerts"
+        )
+        assert "answered 401" in found["destinations"]["archive"]
+        assert "answered 401" in found["sources"]["source-changes"]
+        gateway.interfere = lambda _: None
+        discern.wait_idle(4)
+        discern.wait_state(lambda summary: not summary["alerts"], "no alert any more")
+
+    wanted = {each.sop_instance_uid: "*" for each in FILMS[:4]}
     oracle.assert_answered_exactly_once(pacs, wanted, wanted)
