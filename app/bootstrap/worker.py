@@ -59,7 +59,7 @@ def _order_match(side: HospitalSide) -> Callable[[SourceImage], SourceImage]:
         return lambda source: source
     calling = side.settings.pacs.ae_title
     peer = Peer(worklist.host, worklist.port, worklist.ae_title, calling, timeout_s=worklist.timeout_s)
-    return WorklistMatch(WorklistScu(peer)).matched
+    return WorklistMatch(WorklistScu(peer), side.audit).matched
 
 
 def make_worker(side: HospitalSide, services: Services) -> Worker:

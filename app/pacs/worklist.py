@@ -16,6 +16,7 @@ from app.domain.source_image import SourceImage
 from app.pacs.association import Peer, associated, attributes
 from app.pacs.find_scu import found_by
 from app.pacs.source_dataset import source_dataset
+from app.services.hospital.ports import AuditTrail
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,11 @@ class WorklistScu:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
 
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return self._peer.address
+
     def find(self, query: WorklistQuery) -> list[WorklistEntry]:
         """Give the scheduled steps that match.
 
@@ -107,10 +113,12 @@ class WorklistMatch:
     ----------
     scu
         Of the worklist.
+    audit
+        Is told of every query.
     """
 
-    def __init__(self, scu: WorklistScu) -> None:
-        self._scu = scu
+    def __init__(self, scu: WorklistScu, audit: AuditTrail) -> None:
+        self._scu, self._audit = scu, audit
 
     def matched(self, source: SourceImage) -> SourceImage:
         """Give the film with the accession number of its order; unchanged where it has one, or none is certain.
@@ -125,7 +133,9 @@ class WorklistMatch:
             return source
         try:
             entries = self._scu.find(WorklistQuery(patient_id=patient))
+            self._audit.record("queried", destination=self._scu.address, sop_class_uid=_MODEL)
         except DestinationError as error:
+            self._audit.record("queried", outcome="minor_failure", destination=self._scu.address, sop_class_uid=_MODEL)
             _log.warning("worklist_failed", extra={"code": error.reason, "detail": error.detail})
             return source
         number = order_of(entries, source, study)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from app.domain.errors import DestinationError, ScreeningError
+from app.domain.errors import ScreeningError
 from app.services.hospital.ports import PollReport
 
 _log = logging.getLogger(__name__)
@@ -55,21 +55,12 @@ class SourceWatch:
         self._next_said = float("-inf")
 
     def poll(self) -> PollReport:
-        """Look once.
-
-        Raises
-        ------
-        ScreeningError
-            Why it failed; for the log of whoever repeats this.
-        """
+        """Look once; a failure is in the report, and said when it begins or becomes another one."""
         try:
             report = self._poll()
-            if report.failures:
-                raise DestinationError(report.failures[0], reason="source_failing")
         except ScreeningError as error:
-            self._say(error.detail)
-            raise
-        self._say(None)
+            report = PollReport(failures=(error.detail,))
+        self._say(report.failures[0] if report.failures else None)
         if report.taken or report.refused or report.vanished or report.postponed:
             _log.info(
                 "source_polled",
@@ -82,6 +73,8 @@ class SourceWatch:
 
     def _say(self, failure: str | None) -> None:
         """Write down what changed, and now and then that nothing did."""
+        if failure and failure != self._failure:
+            _log.warning("source_failing", extra={"source": self._name, "detail": failure})
         if (failure is None) != (self._failure is None):
             self._table.note(
                 "source_failing" if failure else "source_working", f"{self._name}: {failure}" if failure else self._name

@@ -20,6 +20,7 @@ from app.services.hospital.ports import SendOutcome
 from tests.integration.pacs import films
 from tests.integration.pacs.archives import dcmtk, listener
 from tests.integration.pacs.certificates import Authority
+from tests.integration.pacs.network import resize_disk
 from tests.integration.pacs.orthanc import Orthanc
 from tests.integration.pacs.results import as_result
 
@@ -218,3 +219,23 @@ def test_tls_on_both_sides(trouble: str, tmp_path: Path) -> None:
     assert raised.value.reason in {"tls", "association_aborted"}
     if trouble == "expired":
         assert "expired" in raised.value.detail
+
+
+def test_a_full_pacs_has_taken_nothing_and_recovers(
+    start_orthanc: Callable[..., Orthanc], small_disk: Callable[..., Path], tmp_path: Path
+) -> None:
+    disk = small_disk(tmp_path / "small", 2 << 20)
+    pacs = start_orthanc("full", storage=disk)
+    archive = Peer(pacs.host, pacs.dicom_port, pacs.aet, timeout_s=10)
+    large = [as_result(films.film(number, series="large", height=900, width=900)) for number in range(4)]
+
+    outcomes = StoreScu(archive).send(large)
+
+    accepted = {uid for uid, outcome in outcomes.items() if outcome.accepted}
+    assert accepted <= FindScu(archive).held(large)
+    assert len(accepted) < len(large)
+    assert not any(outcome.permanent for outcome in outcomes.values())
+    resize_disk(disk, 64 << 20)
+    again = StoreScu(archive).send(large)
+    assert all(outcome.accepted for outcome in again.values())
+    assert FindScu(archive).held(large) == {each.sop_instance_uid for each in large}

@@ -109,6 +109,7 @@ def test_f10_films_without_accession_number_get_that_of_their_order(
     discern.send([*sent, named])
     discern.wait_idle(4)
 
+    assert oracle.audit_counts(discern.audit_folder)["queried"] == 3
     found = oracle.by_source(oracle.results(pacs))
     numbers = {uid: {each.dataset.AccessionNumber for each in objects} for uid, objects in found.items()}
     assert numbers == {

@@ -124,12 +124,8 @@ def test_a_watch_says_what_changes_and_no_more(table: JobTable) -> None:
     failures = iter([None, "down", "down", None, None])
     watch = SourceWatch("pacs", lambda: _report(next(failures)), table, 2.0)
 
-    for fails in (False, True, True, False, False):
-        if fails:
-            with pytest.raises(Exception, match="down"):
-                watch.poll()
-        else:
-            watch.poll()
+    for _ in range(5):
+        watch.poll()
 
     assert [(each.kind, each.detail) for each in table.events()] == [
         ("source_failing", "pacs: down"),
