@@ -81,7 +81,7 @@ def _read_back(
     if confirm == "storage-commitment":
         assert peer is not None
         scu = CommitmentScu(peer, side.table.reported)
-        return CommitmentReadBack(settings.name, scu, side.table)
+        return CommitmentReadBack(settings.name, scu, side.table, settings.commitment_s)
     if client is None:
         assert settings.query_url is not None
         client = DicomWebClient(access_of(settings.query_url, settings, settings.timeout_s))

@@ -75,7 +75,9 @@ _REASONS: Final[Mapping[int, str]] = {
     410: "not_found",
     413: "too_large",
     429: "busy",
+    502: "unavailable",
     503: "busy",
+    504: "unavailable",
     507: "full",
 }
 
@@ -145,7 +147,8 @@ def refuse_status(response: httpx2.Response) -> None:
     ------
     DestinationError
         ``unauthorised`` (401, 403), ``not_found`` (404, 410), ``too_large`` (413), ``full`` (507), ``busy`` (429,
-        503), ``refused`` (other 3xx and 4xx, permanent), ``server_error`` (5xx).
+        503), ``unavailable`` (502, 504: a gateway before it), ``refused`` (other 3xx and 4xx, permanent),
+        ``server_error`` (other 5xx).
     """
     if response.is_success:
         return

@@ -20,7 +20,7 @@ _MOST_SERIES: Final = 10_000
 _MOST_SET_ASIDE: Final = 1_000
 _STRIKES: Final = 3
 """An instance at which the connection broke off so often is set aside: its fetching may be what breaks Orthanc."""
-_BREAKING: Final = frozenset({"timeout", "connection_lost"})
+_BREAKING: Final = frozenset({"timeout", "connection_lost", "unavailable"})
 _ATTEMPTS: Final = 8
 """After so many an operator is told; it is tried on, for a disk that was away for a day may come back."""
 _FIRST_AGAIN_S: Final = 30.0

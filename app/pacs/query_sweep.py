@@ -22,7 +22,7 @@ _MOST_LISTED: Final = 200_000
 _MOST_REMEMBERED: Final = 10_000
 _FIRST_AGAIN_S: Final = 60.0
 _LONGEST_AGAIN_S: Final = 24 * 3600.0
-_BREAKING: Final = frozenset({"timeout", "connection_lost"})
+_BREAKING: Final = frozenset({"timeout", "connection_lost", "unavailable"})
 _NOT_SUPPORTED: Final = frozenset({"refused", "not_found", "server_error"})
 _FIELDS: Final = {
     "instances": ("0020000D", "0020000E", "00080060", "00080070"), "series": ("00080060", "00080070"), "studies": (),

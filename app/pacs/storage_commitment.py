@@ -100,7 +100,7 @@ class CommitmentReadBack:
     ledger
         What was asked and said.
     ask_again_s
-        A request that brought no report for so long is asked anew.
+        A request that brought no report for so long is repeated; its own report still counts.
     """
 
     def __init__(
@@ -126,12 +126,11 @@ class CommitmentReadBack:
     def _ask(self, objects: Sequence[ResultObject]) -> None:
         transaction_uid = f"2.25.{uuid.UUID(bytes=secrets.token_bytes(16), version=4).int}"
         uids = [each.sop_instance_uid for each in objects]
-        self._ledger.forget(self._destination, uids)
         self._ledger.asked(transaction_uid, self._destination, uids)
         try:
             self._scu.ask(transaction_uid, objects)
         except DestinationError:
-            self._ledger.forget(self._destination, uids)
+            self._ledger.withdrawn(transaction_uid)
             raise
 
 

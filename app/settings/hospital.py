@@ -99,6 +99,7 @@ class DestinationSettings(Credentials):
     calling_ae_title: AeTitle | None = None
     tls: bool = False
     tls_host_name: bool = True
+    commitment_s: float = Field(default=600.0, gt=0)
     confirm: Literal["qido", "content", "c-find", "storage-commitment", "none"] | None = None
     query_url: str | None = None
     objects: tuple[str, ...] = ("sc", "sr-regions", "sr-findings")

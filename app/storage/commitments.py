@@ -33,7 +33,7 @@ class Commitments(TablePart):
     def standing(
         self, destination: str, sop_instance_uids: Collection[str], asked_within_s: float
     ) -> Mapping[str, bool | None]:
-        """Give what was said of objects, by the transaction that was asked for last."""
+        """Give what was said of objects, the newest report first; see `CommitmentLedger`."""
         since = self._clock.now() - timedelta(seconds=asked_within_s)
         query = (
             select(COMMITMENTS.c.sop_instance_uid, COMMITMENTS.c.committed)
@@ -45,10 +45,19 @@ class Commitments(TablePart):
             .order_by(COMMITMENTS.c.asked_at)
         )
         with self._database.reading() as connection:
-            return {row.sop_instance_uid: row.committed for row in connection.execute(query)}
+            found: dict[str, bool | None] = {}
+            for row in connection.execute(query):
+                if row.committed is not None or row.sop_instance_uid not in found:
+                    found[row.sop_instance_uid] = row.committed
+            return found
+
+    def withdrawn(self, transaction_uid: str) -> None:
+        """Let go of a transaction that could not be asked for."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(COMMITMENTS).where(COMMITMENTS.c.transaction_uid == transaction_uid))
 
     def forget(self, destination: str, sop_instance_uids: Collection[str]) -> None:
-        """Let go of what is settled, or to be asked anew."""
+        """Let go of what is settled."""
         if not sop_instance_uids:
             return
         with self._database.transaction() as connection:

@@ -438,11 +438,18 @@ class CommitmentLedger(Protocol):
     def standing(
         self, destination: str, sop_instance_uids: Collection[str], asked_within_s: float
     ) -> Mapping[str, bool | None]:
-        """Give what was said of objects, None where no report has come yet; what was asked too long ago is absent."""
+        """Give what was said of objects, by whichever transaction.
+
+        None where no report has come yet; absent where the last request was too long ago.
+        """
+        ...
+
+    def withdrawn(self, transaction_uid: str) -> None:
+        """Let go of a transaction that could not be asked for."""
         ...
 
     def forget(self, destination: str, sop_instance_uids: Collection[str]) -> None:
-        """Let go of what is settled, or to be asked anew."""
+        """Let go of what is settled."""
         ...
 
 

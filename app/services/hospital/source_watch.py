@@ -60,8 +60,14 @@ class SourceWatch:
             report = self._poll()
         except ScreeningError as error:
             report = PollReport(failures=(error.detail,))
-        self._say(report.failures[0] if report.failures else None)
-        if report.taken or report.refused or report.vanished or report.postponed:
+        if report.failures:
+            self._say(report.failures[0])
+        elif report.postponed:
+            films = "film" if report.postponed == 1 else "films"
+            self._say(f"{report.postponed} {films} cannot be fetched; tried again, later each time")
+        else:
+            self._say(None)
+        if report.taken or report.refused or report.vanished:
             _log.info(
                 "source_polled",
                 extra={

@@ -144,6 +144,20 @@ def test_an_archive_is_asked_once_while_it_thinks_and_again_when_it_forgot(
     assert len(set(archives[0].asked)) == 2
 
 
+def test_an_archive_that_takes_longer_than_we_wait_is_heard_nevertheless(
+    table: JobTable, archives: list[Archive]
+) -> None:
+    archives.append(Archive(delay_s=None))
+    impatient = read_back(archives[0].peer, table, ask_again_s=0.0)
+    impatient.confirm(OBJECTS)
+    impatient.confirm(OBJECTS)
+
+    table.reported(archives[0].asked[0], dict.fromkeys(UIDS, True))
+
+    assert impatient.confirm(OBJECTS) == dict.fromkeys(UIDS, Confirmation.HELD)
+    assert len(archives[0].asked) == 2
+
+
 def test_a_refused_request_is_no_confirmation_and_is_asked_again(table: JobTable, archives: list[Archive]) -> None:
     archives.append(Archive(delay_s=None, status=0x0213))
     asked = read_back(archives[0].peer, table)

@@ -170,7 +170,7 @@ def test_names_that_nobody_sent_are_not_listened_to(gateway: Proxy, client: Dico
         (404, "not_found", False),
         (429, "busy", False),
         (500, "server_error", False),
-        (502, "server_error", False),
+        (502, "unavailable", False),
         (503, "busy", False),
         (507, "full", False),
     ],

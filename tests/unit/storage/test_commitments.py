@@ -70,13 +70,22 @@ def test_a_report_of_another_transaction_or_object_changes_nothing(table: JobTab
     assert table.standing("archive", [*UIDS, "1.2.3.3"], LONG) == dict.fromkeys(UIDS, None)
 
 
-def test_the_last_request_is_the_one_that_counts(table: JobTable, clock: Clock) -> None:
+def test_the_report_of_any_request_counts(table: JobTable, clock: Clock) -> None:
     table.asked("1.1", "archive", UIDS)
-    table.reported("1.1", dict.fromkeys(UIDS, False))
     clock.pass_s(1)
-    table.asked("1.2", "archive", UIDS[:1])
+    table.asked("1.2", "archive", UIDS)
+    table.reported("1.1", {UIDS[0]: True})
+    table.reported("1.2", {UIDS[1]: False})
 
-    assert table.standing("archive", UIDS, LONG) == {UIDS[0]: None, UIDS[1]: False}
+    assert table.standing("archive", UIDS, LONG) == {UIDS[0]: True, UIDS[1]: False}
+
+
+def test_a_request_that_could_not_be_made_was_never_made(table: JobTable) -> None:
+    table.asked("1.1", "archive", UIDS)
+    table.withdrawn("1.1")
+    table.reported("1.1", dict.fromkeys(UIDS, True))
+
+    assert table.standing("archive", UIDS, LONG) == {}
 
 
 def test_what_is_forgotten_may_be_asked_anew(table: JobTable) -> None:
