@@ -38,10 +38,11 @@ class FilmWork(TablePart):
                     next_attempt_at=now,
                 )
                 .on_conflict_do_nothing()
-            ).rowcount  # fmt: skip
+                .returning(JOBS.c.id)
+            ).first()  # fmt: skip
             row = connection.execute(select(JOBS).where(JOBS.c.id == identifier)).one()
             outcome = ArrivalOutcome.ACCEPTED
-            if not made:
+            if made is None:
                 same = row.dataset_sha256 == incoming.dataset_sha256
                 outcome = ArrivalOutcome.DUPLICATE if same else ArrivalOutcome.CONFLICT
             kept = incoming.content_key if outcome is ArrivalOutcome.CONFLICT else None

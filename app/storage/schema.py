@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from app.domain.errors import StorageUnavailableError
+
 VERSION: Final = 1
 
 
@@ -185,7 +187,7 @@ def bring_up_to_date(engine: Engine) -> None:
 
     Raises
     ------
-    RuntimeError
+    StorageUnavailableError
         If the tables were made by a newer release.
     """
     METADATA.create_all(engine)
@@ -198,4 +200,5 @@ def bring_up_to_date(engine: Engine) -> None:
         except IntegrityError:  # another process was first
             return
     elif max(found) > VERSION:
-        raise RuntimeError(f"the job table is of schema {max(found)}, this release knows {VERSION}: upgrade it")
+        detail = f"the job table is of schema {max(found)}, this release knows {VERSION}: upgrade it"
+        raise StorageUnavailableError(detail)

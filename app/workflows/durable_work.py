@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
@@ -24,6 +25,10 @@ _log = logging.getLogger(__name__)
 _FILMS, _DELIVERIES = "films", "deliveries"
 _APPLICATION_VERSION: Final = "1"
 """Of the workflows' shape, not of the release: work that was queued by one release is finished by the next."""
+_FORGOTTEN_EVERY_S: Final = 60.0
+_FORGOTTEN_AFTER_S: Final = 600.0
+"""Ended workflows are remembered for so long: the job table has what is to be known of them."""
+_FORGOTTEN_AT_ONCE: Final = 500
 _SEEN_EVERY_S: Final = 5.0
 _SILENT_S: Final = 30.0
 
@@ -113,7 +118,7 @@ class Worker:
         self._name, self._model_version, self._limits = name, model_version, limits
         self._database_url = database_url
         self._stopping = threading.Event()
-        self._next_sign_of_life = 0.0
+        self._next_sign_of_life = self._next_forgetting = 0.0
 
     @contextmanager
     def running(self, stop_timeout_s: float = 20.0) -> Iterator[None]:
@@ -186,6 +191,7 @@ class Worker:
                 self._take_over()
                 self._dispatch_films(films)
                 self._dispatch_deliveries(deliveries)
+                self._forget_ended()
             except ScreeningError as error:
                 _log.warning("dispatch_failed", extra={"code": error.problem_code, "detail": error.detail})
                 self._stopping.wait(1.0)
@@ -227,6 +233,23 @@ class Worker:
                 DBOS.resume_workflow(each.workflow_id, queue_name=each.queue_name)
             self._table.forget_worker(name)
             _log.warning("worker_taken_over", extra={"worker": name, "workflows": len(left)})
+
+    def _forget_ended(self) -> None:
+        """Keep the library's tables small: they would grow with every film for ever."""
+        if time.monotonic() < self._next_forgetting:
+            return
+        before = datetime.now(UTC) - timedelta(seconds=_FORGOTTEN_AFTER_S)
+        ended = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            end_time=before.isoformat(),
+            limit=_FORGOTTEN_AT_ONCE,
+            load_input=False,
+            load_output=False,
+        )
+        if ended:
+            DBOS.delete_workflows([each.workflow_id for each in ended])
+        if len(ended) < _FORGOTTEN_AT_ONCE:
+            self._next_forgetting = time.monotonic() + _FORGOTTEN_EVERY_S
 
 
 def _under_way(queue: str) -> list[str | None]:

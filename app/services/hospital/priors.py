@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import numpy as np
+
 from app.domain.activation_map import lay_over_film
-from app.domain.directed_divergence import DEFAULT_ALPHA
+from app.domain.arrays import FloatMap
+from app.domain.directed_divergence import DEFAULT_ALPHA, DirectedDivergence
 from app.domain.errors import JobConflictError, ScreeningError
 from app.domain.overlay import blend, grey_levels, overlay_size
 from app.domain.temporal_divergence import (
@@ -28,6 +31,7 @@ LUNGS_NOT_FOUND = "lungs_not_found"
 OTHER_MODEL = "other_model_version"
 """The earlier film was answered by other weights: numbers are not compared, the film has to be screened again."""
 _OVERLAY_PX = 768
+_LEAST_LOG_K = 1.0
 
 
 class PriorTable(Protocol):
@@ -177,12 +181,22 @@ class PriorService:
                 continue
             pictures = []
             for direction in (found.new, found.resolved):
-                # nothing is hot where the direction is nowhere above no difference
-                display = direction.display if float(direction.log_k.max()) > 1.0 else 0.0 * direction.display
-                heat = lay_over_film(display, found.extent, film.height, film.width, height, width)
+                heat = lay_over_film(grown(direction), found.extent, film.height, film.width, height, width)
                 pictures.append(Picture(self._encoder.colour(blend(grey, heat)), width, height))
             drawn[name] = _with_pictures(change, *pictures)
         return drawn
+
+
+def grown(direction: DirectedDivergence) -> FloatMap:
+    """Give what is drawn of one direction: K above 1, which is no difference, in 0..1.
+
+    Nothing where it is nowhere clearly above: ln K below 1 everywhere is a fifteenth of the larger map's maximum.
+    """
+    highest = float(direction.log_k.max())
+    if highest < _LEAST_LOG_K:
+        return np.zeros_like(direction.log_k)
+    above: FloatMap = np.expm1(np.clip(direction.log_k, 0.0, None)) / np.expm1(highest)
+    return above
 
 
 def _with_pictures(change: ExpertChange, new: Picture, resolved: Picture) -> ExpertChange:
