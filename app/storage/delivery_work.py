@@ -14,7 +14,7 @@ from app.storage.table_part import OPEN_DELIVERY, TablePart, delivery_of
 class DeliveryWork(TablePart):
     """Results at their destinations: claimed, sent, confirmed, parked."""
 
-    def claim_deliveries(self, destination: str, limit: int, lease_s: float) -> list[tuple[str, int]]:
+    def claim_deliveries(self, destination: str, limit: int, lease_s: float, worker: str = "") -> list[tuple[str, int]]:
         """Take the jobs with something to send or to confirm at a destination, the oldest first; as `claim_films`."""
         now = self._clock.now()
         due = and_(
@@ -36,7 +36,9 @@ class DeliveryWork(TablePart):
             claimed = (
                 update(DELIVERIES)
                 .where(due, DELIVERIES.c.job_id.in_(chosen))
-                .values(claims=DELIVERIES.c.claims + 1, claimed_until=now + timedelta(seconds=lease_s))
+                .values(
+                    claims=DELIVERIES.c.claims + 1, claimed_until=now + timedelta(seconds=lease_s), claimed_by=worker
+                )
                 .returning(DELIVERIES.c.job_id, DELIVERIES.c.claims)
             )
             numbers: dict[str, int] = {}

@@ -86,7 +86,7 @@ class FilmWork(TablePart):
                 found |= set(connection.scalars(select(JOBS.c.source_uid).where(JOBS.c.source_uid.in_(some))))
         return found
 
-    def claim_films(self, limit: int, lease_s: float) -> list[tuple[str, int]]:
+    def claim_films(self, limit: int, lease_s: float, worker: str = "") -> list[tuple[str, int]]:
         """Take the oldest films that may be tried now, for a while; nobody else is given them before it is over.
 
         A film that was begun and not finished within its lease is among them again.
@@ -116,7 +116,7 @@ class FilmWork(TablePart):
             claimed = (
                 update(JOBS)
                 .where(JOBS.c.id.in_(chosen))
-                .values(claims=JOBS.c.claims + 1, claimed_until=now + timedelta(seconds=lease_s))
+                .values(claims=JOBS.c.claims + 1, claimed_until=now + timedelta(seconds=lease_s), claimed_by=worker)
                 .returning(JOBS.c.id, JOBS.c.claims)
             )
             numbers: dict[str, int] = {row[0]: row[1] for row in connection.execute(claimed)}

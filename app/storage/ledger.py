@@ -1,12 +1,12 @@
 """Events, cursors and the workers that are alive."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from app.services.hospital.ports import JobEvent
-from app.storage.schema import CURSORS, EVENTS, WORKERS
+from app.storage.schema import CURSORS, DELIVERIES, EVENTS, JOBS, WORKERS
 from app.storage.table_part import TablePart
 
 
@@ -61,6 +61,14 @@ class Ledger(TablePart):
         before = self._clock.now() - timedelta(seconds=silent_s)
         with self._database.reading() as connection:
             return list(connection.scalars(select(WORKERS.c.name).where(WORKERS.c.seen_at < before)))
+
+    def release_claims(self, worker: str, under_way: Collection[str]) -> None:
+        """End the claims of a worker that is gone, but for jobs that are under way: they are claimed again at once."""
+        now = self._clock.now()
+        with self._database.transaction() as connection:
+            for table, job in ((JOBS, JOBS.c.id), (DELIVERIES, DELIVERIES.c.job_id)):
+                held = (table.c.claimed_by == worker, table.c.claimed_until > now, job.not_in(list(under_way)))
+                connection.execute(update(table).where(*held).values(claimed_until=None))
 
     def forget_worker(self, name: str) -> None:
         """Remove a worker that stopped, or whose work was taken over."""

@@ -10,7 +10,7 @@ ends and the dispatcher begins anew: the job table is what counts.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,11 +36,11 @@ _SILENT_S: Final = 30.0
 class WorkTable(Protocol):
     """What the dispatcher needs of the job table."""
 
-    def claim_films(self, limit: int, lease_s: float) -> list[tuple[str, int]]:
+    def claim_films(self, limit: int, lease_s: float, worker: str) -> list[tuple[str, int]]:
         """Take films that may be tried now."""
         ...
 
-    def claim_deliveries(self, destination: str, limit: int, lease_s: float) -> list[tuple[str, int]]:
+    def claim_deliveries(self, destination: str, limit: int, lease_s: float, worker: str) -> list[tuple[str, int]]:
         """Take jobs with something to send or to confirm at a destination."""
         ...
 
@@ -58,6 +58,10 @@ class WorkTable(Protocol):
 
     def forget_worker(self, name: str) -> None:
         """Remove a worker."""
+        ...
+
+    def release_claims(self, worker: str, under_way: Collection[str]) -> None:
+        """End a worker's claims, but for jobs that are under way."""
         ...
 
 
@@ -150,6 +154,7 @@ class Worker:
                 on_conflict="always_update",
             )
             dispatcher = threading.Thread(target=self._dispatch, args=(films, deliveries), name="dispatcher")
+            self._table.release_claims(self._name, _jobs_under_way())
             dispatcher.start()
             try:
                 yield
@@ -204,7 +209,7 @@ class Worker:
         room = 4 * self._limits.films - len(_under_way(_FILMS))
         if room <= 0:
             return
-        for job_id, claim in self._table.claim_films(room, self._limits.lease_s):
+        for job_id, claim in self._table.claim_films(room, self._limits.lease_s, self._name):
             with SetWorkflowID(f"film:{job_id}:{claim}"):
                 DBOS.enqueue_workflow(_FILMS, film, job_id)
 
@@ -214,7 +219,7 @@ class Worker:
             room = 4 * self._limits.deliveries - busy.count(destination)
             if room <= 0:
                 continue
-            for job_id, claim in self._table.claim_deliveries(destination, room, self._limits.lease_s):
+            for job_id, claim in self._table.claim_deliveries(destination, room, self._limits.lease_s, self._name):
                 with (
                     SetWorkflowID(f"delivery:{job_id}:{destination}:{claim}"),
                     SetEnqueueOptions(queue_partition_key=destination),
@@ -231,6 +236,7 @@ class Worker:
             left = DBOS.list_workflows(status="PENDING", executor_id=name, load_input=False, load_output=False)
             for each in left:
                 DBOS.resume_workflow(each.workflow_id, queue_name=each.queue_name)
+            self._table.release_claims(name, _jobs_under_way())
             self._table.forget_worker(name)
             _log.warning("worker_taken_over", extra={"worker": name, "workflows": len(left)})
 
@@ -250,6 +256,13 @@ class Worker:
             DBOS.delete_workflows([each.workflow_id for each in ended])
         if len(ended) < _FORGOTTEN_AT_ONCE:
             self._next_forgetting = time.monotonic() + _FORGOTTEN_EVERY_S
+
+
+def _jobs_under_way() -> set[str]:
+    """Give the jobs of every workflow that has not ended: the second word of its name."""
+    open_states = ["PENDING", "ENQUEUED", "DELAYED"]
+    found = DBOS.list_workflows(status=open_states, load_input=False, load_output=False)
+    return {each.workflow_id.split(":")[1] for each in found if each.workflow_id.count(":") >= 2}
 
 
 def _under_way(queue: str) -> list[str | None]:

@@ -143,6 +143,18 @@ def test_a_claim_is_given_to_one_worker_until_its_lease_is_over(table: JobTable,
     assert {claim for _, claim in again} == {2}
 
 
+def test_claims_of_a_worker_that_is_gone_are_free_at_once_but_for_what_is_under_way(table: JobTable) -> None:
+    for number in range(3):
+        table.admit(incoming(number), ARRIVAL)
+    claimed = [job for job, _ in table.claim_films(2, 60, "gone")] + [
+        job for job, _ in table.claim_films(1, 60, "other")
+    ]
+
+    table.release_claims("gone", [claimed[0]])
+
+    assert [job for job, _ in table.claim_films(9, 60, "other")] == [claimed[1]]
+
+
 def test_many_workers_never_claim_the_same_film(table: JobTable) -> None:
     for number in range(20):
         table.admit(incoming(number), ARRIVAL)
