@@ -1,5 +1,7 @@
 """Joins the ways out: a destination of the settings as the object that sends there."""
 
+from typing import Final
+
 from app.bootstrap.hospital import HospitalSide
 from app.domain.result_identity import ResultKind
 from app.fhir.client import FhirAddress, FhirClient
@@ -16,14 +18,17 @@ from app.pacs.tls import client_context
 from app.services.hospital.ports import Destination
 from app.settings.hospital import Credentials, DestinationSettings
 
+_PATIENCE: Final = 3
+"""An answer as a whole may take so many times the limit of its parts: less than a worker's claim lasts."""
 
-def access_of(url: str, credentials: Credentials, timeout_s: float) -> Access:
+
+def access_of(url: str, credentials: Credentials, timeout_s: float, whole_s: float = 300.0) -> Access:
     """Give how a server is reached."""
     secret = credentials.password.get_secret_value() if credentials.password else None
     token = credentials.token.get_secret_value() if credentials.token else None
     return Access(
         url, credentials.user, secret, token, credentials.client_certificate, credentials.client_key, credentials.ca,
-        timeout_s,
+        timeout_s, whole_s,
     )  # fmt: skip
 
 
@@ -42,7 +47,7 @@ def destination_of(settings: DestinationSettings, side: HospitalSide) -> Destina
         peer = _peer_of(settings, side)
         return ArchiveDestination(settings.name, kinds, StoreScu(peer).send, _read_back(settings, side, peer))
     assert settings.url is not None
-    client = DicomWebClient(access_of(settings.url, settings, settings.timeout_s))
+    client = DicomWebClient(access_of(settings.url, settings, settings.timeout_s, _PATIENCE * settings.timeout_s))
     return ArchiveDestination(settings.name, kinds, client.store, _read_back(settings, side, None, client))
 
 
@@ -84,5 +89,7 @@ def _read_back(
         return CommitmentReadBack(settings.name, scu, side.table, settings.commitment_s)
     if client is None:
         assert settings.query_url is not None
-        client = DicomWebClient(access_of(settings.query_url, settings, settings.timeout_s))
+        client = DicomWebClient(
+            access_of(settings.query_url, settings, settings.timeout_s, _PATIENCE * settings.timeout_s)
+        )
     return ContentReadBack(client) if confirm == "content" else QueryReadBack(client)

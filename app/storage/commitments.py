@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy import delete, select, update
 
 from app.storage.schema import COMMITMENTS
 from app.storage.table_part import TablePart
+
+_KEPT: Final = timedelta(days=90)
+"""Deliveries that were parked or cancelled leave requests behind that nobody comes back for."""
 
 
 class Commitments(TablePart):
@@ -16,6 +20,7 @@ class Commitments(TablePart):
         """Keep a transaction that is about to be asked for."""
         now = self._clock.now()
         with self._database.transaction() as connection:
+            connection.execute(delete(COMMITMENTS).where(COMMITMENTS.c.asked_at < now - _KEPT))
             for uid in sop_instance_uids:
                 values = {"transaction_uid": transaction_uid, "sop_instance_uid": uid, "destination": destination}
                 connection.execute(COMMITMENTS.insert().values(**values, asked_at=now, committed=None))

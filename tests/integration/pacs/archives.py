@@ -18,6 +18,8 @@ from tests.integration.pacs.ports import free_port
 @contextlib.contextmanager
 def dcmtk(command: str, *options: str, folder: Path, port_last: bool = True) -> Iterator[int]:
     """Run one of dcmtk's servers until the block is left; gives its port."""
+    if shutil.which(command) is None:
+        pytest.skip(f"no {command} here (apt-get install dcmtk)")
     port = free_port()
     log = folder / f"{command}.log"
     words = [*options, str(port)] if port_last else [str(port), *options]
