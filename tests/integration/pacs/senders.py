@@ -70,6 +70,17 @@ def storescu(
     )
 
 
+def echoscu(address: tuple[str, int], *options: str, called: str = "DISCERN") -> bool:
+    """Ask by dcmtk whether somebody is there: an association and a C-ECHO."""
+    ran = subprocess.run(
+        ["echoscu", "-to", "5", "-ta", "5", "-td", "5", *options, "-aec", called, address[0], str(address[1])],
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+    return ran.returncode == 0
+
+
 def stow(
     url: str, contents: Sequence[bytes], *, timeout_s: float = 120.0, headers: Mapping[str, str] | None = None
 ) -> httpx2.Response:
