@@ -11,7 +11,7 @@ FROM ${BASE} AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 COPY pyproject.toml README.md ./
-RUN python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; [open(name, 'w').write('\n'.join(lines)) for name, lines in (('app.txt', project['dependencies']), ('cpu.txt', extras['cpu']), ('gpu.txt', extras['gpu']))]" \
+RUN python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; [open(name, 'w').write('\n'.join(lines)) for name, lines in (('app.txt', project['dependencies'] + extras['pacs']), ('cpu.txt', extras['cpu']), ('gpu.txt', extras['gpu']))]" \
     && python3 -m venv /opt/discern \
     && /opt/discern/bin/pip install --quiet --requirement app.txt
 
