@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from app.domain.label_hierarchy import DISPLAY_NAMES
+from app.domain.lungs import THIRDS
 
 PRIVATE_SCHEME: Final = "99DISCERN"
 """Coding scheme designators of ours begin with 99 (PS3.16, 8.2)."""
@@ -39,12 +40,18 @@ LEFT: Final = Code("7771000", "SCT", "Left")
 IMAGING_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
 CLASS_ACTIVATION: Final = Code("130402", "DCM", "Class activation")
-DIRECTED_DIVERGENCE: Final = Code("directed_divergence", PRIVATE_SCHEME, "Amplified directed divergence of two maps")
+DIRECTED_DIVERGENCE: Final = Code("divergence", PRIVATE_SCHEME, "Amplified directed divergence of two maps")
 THRESHOLD: Final = Code("threshold", PRIVATE_SCHEME, "Threshold of the operating point")
+SHARE: Final = Code("share", PRIVATE_SCHEME, "Share of the map within the region")
 NOT_EVALUATED: Final = Code("not_evaluated", PRIVATE_SCHEME, "Not evaluated for this label")
 NOT_ANALYSED: Final = Code("not_analysed", PRIVATE_SCHEME, "Image not analysed")
 REASON_NOT_ANALYSED: Final = Code("reason", PRIVATE_SCHEME, "Reason why not analysed")
 UNITY: Final = Code("1", "UCUM", "no units")
+
+ZONES: Final[Mapping[str, Code]] = MappingProxyType(
+    {each: Code(f"{each}_zone", PRIVATE_SCHEME, f"{each.capitalize()} zone of lung") for each in THIRDS}
+)
+"""Thirds of a lung's height on the film: zones are no lobes, and have no code in the standard's context groups."""
 
 DECISIONS: Final[Mapping[str, Code]] = MappingProxyType(
     {"positive": PRESENT, "negative": ABSENT, "indeterminate": INDETERMINATE}
@@ -74,11 +81,55 @@ def finding_code(label: str) -> Code:
 
 
 def reason_code(problem: str) -> Code:
-    """Give the code of why a film was not analysed: the problem codes of the HTTP interface in our private scheme.
+    """Give the code of why a film was not analysed: a problem code of the HTTP interface, in our private scheme.
 
     Parameters
     ----------
     problem
-        E.g. ``"lateral_view"``; one longer than a code value may be (16 characters, PS3.5 6.2) is named by its first.
+        E.g. ``"lateral_view"``. One that is on no list is ``other``; the document's words say which it is.
     """
-    return Code(problem[:16], PRIVATE_SCHEME, problem.replace("_", " ").capitalize())
+    value, meaning = _REASONS.get(problem, ("other", "Another reason"))
+    return Code(value, PRIVATE_SCHEME, meaning)
+
+
+# fmt: off
+_REASONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
+    "screening_failed": ("failed", "Screening failed"),
+    "unreadable_image": ("unreadable_image", "Image is truncated or corrupt"),
+    "invalid_request": ("invalid_request", "Parameter missing, unknown or out of range"),
+    "unsupported_format": ("unsupported", "Format, transfer syntax or colour space not supported"),
+    "too_large": ("too_large", "Image exceeds a limit of size"),
+    "refused": ("refused", "Image refused"),
+    "not_a_chest_radiograph": ("not_chest_film", "Not a chest radiograph"),
+    "lateral_view": ("lateral_view", "Lateral view"),
+    "low_contrast": ("low_contrast", "Too little contrast"),
+    "for_processing": ("for_processing", "Image for processing, not for presentation"),
+    "too_small": ("too_small", "Too few pixels"),
+    "multi_frame": ("multi_frame", "More than one frame"),
+    "no_pixels": ("no_pixels", "No pixels"),
+    "modality": ("modality", "Modality is not radiography"),
+    "divergence_undefined": ("no_divergence", "Maps cannot be contrasted"),
+    "EMPTY_MAP": ("empty_map", "A map is empty"),
+    "SHAPE_MISMATCH": ("shape_mismatch", "Maps of different shapes"),
+    "NON_FINITE_MAP": ("non_finite_map", "A map is not finite"),
+    "INVALID_ALPHA": ("invalid_alpha", "Amplification out of range"),
+    "model_not_found": ("model_not_found", "No such model"),
+    "artifact_invalid": ("artifact_invalid", "Model is broken"),
+    "overloaded": ("overloaded", "Service overloaded"),
+    "deadline_exceeded": ("deadline", "Not answered in time"),
+    "intake_refused": ("intake_refused", "Object cannot be taken"),
+    "missing_uid": ("missing_uid", "Identifier missing"),
+    "invalid_uid": ("invalid_uid", "Identifier is no UID"),
+    "not_dicom": ("not_dicom", "Not a DICOM object"),
+    "not_configured": ("not_configured", "Service not configured for it"),
+    "other_study": ("other_study", "Object of another study"),
+    "storage_full": ("storage_full", "No room to store it"),
+    "storage_unavailable": ("storage_down", "Storage unavailable"),
+    "job_not_found": ("job_not_found", "No such job"),
+    "job_conflict": ("job_conflict", "Job not in a state for that"),
+    "destination_failed": ("destination", "Destination failed"),
+    "stopped_the_worker": ("stopped_worker", "Analysis never came to an end"),
+    "internal_error": ("internal_error", "Defect of the service"),
+})
+# fmt: on
+"""Problem codes to code value (16 characters at most: PS3.5, 6.2) and meaning (64 at most)."""

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from app.domain import codes
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
-from app.pacs.report_parts import algorithm, concept, probability, report, tracking
+from app.pacs.report_parts import algorithm, concept, number, report, tracking
 from app.services.hospital.ports import ResultContext, ResultObject
 from app.services.screening import Screening
 
@@ -36,8 +36,8 @@ def findings_report(source: SourceImage, study: Dataset, screening: Screening, c
                 ),
                 finding_sites=[FindingSite(concept(codes.LUNG))],
                 measurements=[
-                    probability(expert.probability),
-                    probability(expert.operating_point.threshold, codes.THRESHOLD),
+                    number(expert.probability),
+                    number(expert.operating_point.threshold, codes.THRESHOLD),
                 ],
                 qualitative_evaluations=evaluations,
                 source_images=[SourceImageForMeasurementGroup(source.sop_class_uid, source.sop_instance_uid)],
@@ -58,8 +58,8 @@ def findings_report(source: SourceImage, study: Dataset, screening: Screening, c
                     ),
                     finding_sites=[FindingSite(concept(codes.LUNG))],
                     measurements=[
-                        probability(label.probability),
-                        probability(label.operating_point.threshold, codes.THRESHOLD),
+                        number(label.probability),
+                        number(label.operating_point.threshold, codes.THRESHOLD),
                     ],
                     qualitative_evaluations=[QualitativeEvaluation(concept(codes.FINDING), decision)],
                     source_images=[SourceImageForMeasurementGroup(source.sop_class_uid, source.sop_instance_uid)],

@@ -1,8 +1,5 @@
 """Where an answer points, as boxes a viewer shows: Comprehensive 3D SR, only groups with regions (TID 1410)."""
 
-from collections.abc import Iterator
-from typing import Final
-
 import numpy as np
 from highdicom.sr import (
     FindingSite,
@@ -15,19 +12,13 @@ from highdicom.sr import (
 from pydicom import Dataset
 
 from app.domain import codes
-from app.domain.activation_map import lay_over_film, positive_share
-from app.domain.codes import Code
-from app.domain.overlay import overlay_size
-from app.domain.regions import Region, hot_regions
+from app.domain.regions import Region
 from app.domain.result_identity import ResultKind
-from app.domain.screening import ExpertFinding, drawn
 from app.domain.source_image import SourceImage
-from app.pacs.report_parts import algorithm, concept, probability, report, tracking
+from app.pacs.hot_boxes import HotMap, hot_maps
+from app.pacs.report_parts import algorithm, concept, number, report, tracking
 from app.services.hospital.ports import ResultContext, ResultObject
 from app.services.screening import Screening
-
-_GRID_PX: Final = 256
-_MOST_BOXES: Final = 3
 
 
 def regions_report(
@@ -41,68 +32,50 @@ def regions_report(
         None where nothing is localised: no expert is positive, or no map shows anything.
     """
     groups = [
-        _group(source, screening, context, *each, number) for number, each in enumerate(_boxes(screening), start=1)
+        _group(source, screening, context, found, region, place)
+        for found in hot_maps(screening.result)
+        for place, region in enumerate(found.regions, start=1)
     ]
     return report(source, study, context, ResultKind.REGIONS_REPORT, groups) if groups else None
 
 
-def _boxes(screening: Screening) -> Iterator[tuple[str, ExpertFinding, Code, Region, list[str]]]:
-    """Give name, expert, method, region and parameters of every box."""
-    result = screening.result
-    divergence = result.divergence
-    if divergence is not None and divergence.regions and result.experts[divergence.interest].decision == "positive":
-        alpha = divergence.maps[0].alpha
-        for region in divergence.regions[0][:_MOST_BOXES]:
-            parameters = [f"alpha {alpha:g}", f"overlap {divergence.overlap}", f"share {region.share:.3f}"]
-            yield "divergence", result.experts[divergence.interest], codes.DIRECTED_DIVERGENCE, region, parameters
-    for expert in result.experts.values():
-        if expert.decision != "positive" or expert.activation_map is None:
-            continue
-        film = result.film
-        height, width = overlay_size(film.height, film.width, _GRID_PX)
-        heat = lay_over_film(
-            drawn(positive_share(expert.activation_map), expert.flags), expert.extent, film.height, film.width, height,
-            width,
-        )  # fmt: skip
-        for region in hot_regions(heat, film.height, film.width)[:_MOST_BOXES]:
-            yield "map", expert, codes.CLASS_ACTIVATION, region, [f"share {region.share:.3f}"]
+def site(region: Region, *, lungs_known: bool) -> FindingSite:
+    """Say where a region lies: lung, side and zone; the chest where the lungs are known and it lies outside them."""
+    side, _, third = (region.zone or "").partition(" ")
+    laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(side)
+    if laterality is None:
+        return FindingSite(concept(codes.CHEST if lungs_known else codes.LUNG))
+    zone = codes.ZONES.get(third)
+    return FindingSite(
+        concept(codes.LUNG),
+        laterality=concept(laterality),
+        topographical_modifier=concept(zone) if zone is not None else None,
+    )
 
 
-def _group(  # noqa: PLR0913, PLR0917  # what one box is made of
-    source: SourceImage,
-    screening: Screening,
-    context: ResultContext,
-    name: str,
-    expert: ExpertFinding,
-    method: Code,
-    region: Region,
-    parameters: list[str],
-    number: int,
+def _group(  # what one box is made of
+    source: SourceImage, screening: Screening, context: ResultContext, found: HotMap, region: Region, place: int
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
     x0, y0, x1, y1 = region.box
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], np.float64)
     corners[:, 0] = np.clip(corners[:, 0], 0.0, max(source.columns, 1))
     corners[:, 1] = np.clip(corners[:, 1], 0.0, max(source.rows, 1))
-    models = [each for each in screening.result.models if each.name in screening.result.experts]
+    expert, result = found.expert, screening.result
+    asked = result.experts if found.name == "divergence" else {expert.name}
+    models = [each for each in result.models if each.name in asked]
     return PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(source, context, f"{expert.title} {name} {number}"),
+        tracking_identifier=tracking(source, context, f"{expert.title} {found.name} {place}"),
         referenced_region=ImageRegion(
             graphic_type=GraphicTypeValues.POLYLINE,
             graphic_data=corners,
             source_image=SourceImageForRegion(source.sop_class_uid, source.sop_instance_uid),
         ),
         finding_type=concept(codes.finding_code(expert.name)),
-        method=concept(method),
-        algorithm_id=algorithm(f"Discern {name}", context, models, parameters),
-        finding_sites=[_site(region)],
-        measurements=[probability(expert.probability)],
+        method=concept(found.method),
+        algorithm_id=algorithm(f"Discern {found.name}", context, models, found.parameters),
+        finding_sites=[site(region, lungs_known=result.lungs is not None)],
+        measurements=[number(expert.probability), number(region.share, codes.SHARE)],
         qualitative_evaluations=[
             QualitativeEvaluation(concept(codes.FINDING), concept(codes.DECISIONS[expert.decision]))
         ],
     )
-
-
-def _site(region: Region) -> FindingSite:
-    side = (region.zone or "").partition(" ")[0]
-    laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(side)
-    return FindingSite(concept(codes.LUNG), laterality=concept(laterality) if laterality is not None else None)

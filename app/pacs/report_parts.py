@@ -56,7 +56,7 @@ def tracking(source: SourceImage, context: ResultContext, name: str) -> Tracking
     return TrackingIdentifier(uid=uid, identifier=name)
 
 
-def probability(value: float, name: Code = codes.PROBABILITY) -> Measurement:
+def number(value: float, name: Code = codes.PROBABILITY) -> Measurement:
     """Give a number without unit, in 0..1."""
     return Measurement(name=concept(name), value=round(value, 6), unit=concept(codes.UNITY))
 

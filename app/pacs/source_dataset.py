@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydicom import Dataset
 from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
 
 from app.domain.source_image import SourceImage
 
@@ -14,11 +15,21 @@ _EMPTY_IF_ABSENT: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
-_DATES: Final = ("PatientBirthDate", "StudyDate")
-_TIMES: Final = ("StudyTime",)
 _SHORT: Final = ("StudyID", "AccessionNumber")
-_DATE: Final = re.compile(r"\d{8}")
+_SINGLE: Final = (
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthTime", "PatientSex", "PatientAge", "PatientSize",
+    "PatientWeight", "ReferringPhysicianName", "StudyDescription", "TimezoneOffsetFromUTC", "PatientIdentityRemoved",
+)  # fmt: skip
+_DATE: Final = re.compile(r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
+_DECIMAL: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([Ee][+-]?\d+)?")
+_LEGAL: Final = {
+    "PatientBirthDate": _DATE, "StudyDate": _DATE, "StudyTime": _TIME, "PatientBirthTime": _TIME,
+    "PatientSex": re.compile("[MFO]"), "PatientAge": re.compile(r"\d{3}[DWMY]"), "PatientSize": _DECIMAL,
+    "PatientWeight": _DECIMAL, "TimezoneOffsetFromUTC": re.compile(r"[+-]\d{4}"),
+    "PatientIdentityRemoved": re.compile("YES|NO"),
+}  # fmt: skip
+"""What PS3.5, 6.2 and PS3.3, C.7.1 allow."""
 
 
 def source_dataset(source: SourceImage) -> Dataset:
@@ -28,7 +39,8 @@ def source_dataset(source: SourceImage) -> Dataset:
     -------
     Dataset
         With the type 2 elements of the patient and study modules (PS3.3, C.7.1.1, C.7.2.1), empty where the source has
-        none or an illegal one (a date that is none, a sex other than M, F, O), and with UIDs, rows and columns.
+        none or an illegal one (a date that is none, a sex other than M, F, O), optional ones left out likewise, with
+        the first where there are several values of what has one, and with UIDs, rows and columns.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what others wrote may be outside its VR's bounds
@@ -39,19 +51,25 @@ def source_dataset(source: SourceImage) -> Dataset:
                 dataset.add(found[element.tag])
             except (ValueError, TypeError, KeyError, LookupError):
                 continue
+    for keyword in (*_EMPTY_IF_ABSENT, *_SINGLE):
+        value = dataset.get(keyword)
+        if isinstance(value, MultiValue):
+            setattr(dataset, keyword, value[0])
     for keyword in _EMPTY_IF_ABSENT:
         if not _readable(dataset, keyword):
             setattr(dataset, keyword, "")
-    for keyword in _DATES:
-        if not _DATE.fullmatch(str(dataset.get(keyword) or "")):
+    for keyword, legal in _LEGAL.items():
+        value = str(dataset.get(keyword) or "").strip()
+        if legal in {_DATE, _TIME}:
+            value = value.replace(":", "") if legal is _TIME else value.replace(".", "")  # as before DICOM
+        if legal.fullmatch(value):
+            setattr(dataset, keyword, value)
+        elif keyword in _EMPTY_IF_ABSENT:
             setattr(dataset, keyword, "")
-    for keyword in _TIMES:
-        if not _TIME.fullmatch(str(dataset.get(keyword) or "")):
-            setattr(dataset, keyword, "")
+        elif keyword in dataset:
+            delattr(dataset, keyword)
     for keyword in _SHORT:
         setattr(dataset, keyword, str(dataset.get(keyword) or "")[:16])
-    if str(dataset.PatientSex) not in {"M", "F", "O"}:
-        dataset.PatientSex = ""
     dataset.SOPClassUID, dataset.SOPInstanceUID = source.sop_class_uid, source.sop_instance_uid
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = source.study_instance_uid, source.series_instance_uid
     dataset.Rows, dataset.Columns = source.rows, source.columns
