@@ -1,22 +1,26 @@
 """The picture of a result: the divergence over the film, both experts' maps beside it, words and a colour bar."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from app.domain.activation_map import positive_share
+from app.domain.arrays import FloatMap
 from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.domain.overlay import legend_bar
-from app.domain.screening import ExpertFinding, told_apart
+from app.domain.screening import ExpertFinding, drawn, told_apart
 from app.pacs.own_objects import NOTICE
 from app.services.hospital.ports import Refusal, ResultContext
 from app.services.rendering import Picture
 from app.services.screening import Screening
 
 _HEIGHT_PX, _MARGIN_PX, _BAR_PX = 768, 16, 16
+_NARROWEST_PX, _SHORTEST_BAR_PX, _WIDEST_SHAPE = 1000, 560, 1.3
+"""Words need their width beside a narrow film; a wider film is drawn less high."""
 _BACKGROUND, _INK, _FAINT, _BOX = (14, 16, 20), (236, 238, 242), (166, 172, 182), (255, 255, 255)
 _TITLE: Final = ImageFont.load_default(24)
 _TEXT: Final = ImageFont.load_default(18)
@@ -39,10 +43,11 @@ def picture_of(screening: Screening, context: ResultContext) -> NDArray[np.uint8
     experts = list(result.experts.values())
     main = _scaled(pictures.divergence[0], _HEIGHT_PX)
     _draw_boxes(main, screening)
+    _say_nothing_drawn(main, divergence.maps[0].display, divergence.maps[0].flags)
     side_height = (_HEIGHT_PX - _MARGIN_PX - 2 * 26) // 2
     sides = [_scaled(pictures.experts[each.name], side_height) for each in experts]
     side_width = max(300, *(side.width for side in sides))
-    width = 3 * _MARGIN_PX + main.width + side_width
+    width = max(_NARROWEST_PX, 3 * _MARGIN_PX + main.width + side_width)
     top = 150
     height = top + _HEIGHT_PX + 104
     canvas = Image.new("RGB", (width, height), _BACKGROUND)
@@ -54,6 +59,8 @@ def picture_of(screening: Screening, context: ResultContext) -> NDArray[np.uint8
     canvas.paste(main, (_MARGIN_PX, top))
     at = top
     for side, expert in zip(sides, experts, strict=True):
+        if expert.activation_map is not None:
+            _say_nothing_drawn(side, positive_share(expert.activation_map), expert.flags)
         draw.text(
             (2 * _MARGIN_PX + main.width, at), f"{_name(expert)} expert: class activation map", _FAINT, font=_SMALL
         )
@@ -61,12 +68,13 @@ def picture_of(screening: Screening, context: ResultContext) -> NDArray[np.uint8
         at += 26 + side_height + _MARGIN_PX
     bar_top = top + _HEIGHT_PX + _MARGIN_PX
     options = screening.options
-    bar = legend_bar(options.colormap, options.opacity, main.width, _BAR_PX)
+    bar_width = max(_SHORTEST_BAR_PX, main.width)
+    bar = legend_bar(options.colormap, options.opacity, bar_width, _BAR_PX)
     canvas.paste(Image.fromarray(np.ascontiguousarray(bar)), (_MARGIN_PX, bar_top))
     first, second = (_name(each) for each in experts)
     alpha = divergence.maps[0].alpha
     draw.text((_MARGIN_PX, bar_top + 20), f"no more for {first} than for {second}", _FAINT, font=_SMALL)
-    draw.text((_MARGIN_PX + main.width, bar_top + 20), f"most for {first}", _INK, font=_SMALL, anchor="ra")
+    draw.text((_MARGIN_PX + bar_width, bar_top + 20), f"most for {first}", _INK, font=_SMALL, anchor="ra")
     draw.text(
         (_MARGIN_PX, bar_top + 44), f"{NOTICE}  Amplification {alpha:g}.  {context.model_version}", _FAINT, font=_SMALL
     )
@@ -121,7 +129,7 @@ def _draw_boxes(main: Image.Image, screening: Screening) -> None:
     for region in divergence.regions[0]:
         x0, y0, x1, y1 = region.box
         draw.rectangle((x0 * fx, y0 * fy, x1 * fx - 1, y1 * fy - 1), outline=_BOX, width=2)
-        words = f"{region.share:.0%} {region.zone or ''}".strip()
+        words = ", ".join(filter(None, (region.zone, f"{region.share:.0%} of map")))
         at = max(0.0, y0 * fy - 20)
         while any(abs(at - other) < 20 for other in taken):
             at += 20
@@ -133,8 +141,21 @@ def _draw_boxes(main: Image.Image, screening: Screening) -> None:
 
 def _scaled(picture: Picture, height: int) -> Image.Image:
     opened = Image.open(io.BytesIO(picture.png)).convert("RGB")
-    width = max(1, round(opened.width * height / opened.height))
-    return opened.resize((width, height), Image.Resampling.BILINEAR)
+    scale = min(height / opened.height, _WIDEST_SHAPE * height / opened.width)
+    size = (max(1, round(opened.width * scale)), max(1, round(opened.height * scale)))
+    return opened.resize(size, Image.Resampling.BILINEAR)
+
+
+def _say_nothing_drawn(picture: Image.Image, display: FloatMap, flags: Collection[str]) -> None:
+    """Write on a picture whose map is not drawn that this is so: it must not look like a map that is cold."""
+    if drawn(display, flags).any():
+        return
+    draw = ImageDraw.Draw(picture)
+    words = "no evidence to draw"
+    width = draw.textlength(words, font=_SMALL) + 12
+    top = picture.height - 26
+    draw.rectangle((4, top, 4 + width, top + 22), fill=(0, 0, 0))
+    draw.text((10, top + 3), words, _BOX, font=_SMALL)
 
 
 def _wrapped(text: str, columns: int) -> list[str]:
