@@ -26,6 +26,8 @@ class Code:
 
 
 PROBABILITY: Final = Code("122157", "DCM", "Probability")
+FINDINGS: Final = Code("121070", "DCM", "Findings")
+DIAGNOSTIC_REPORT: Final = Code("18748-4", "LN", "Diagnostic Imaging Report")
 FINDING: Final = Code("121071", "DCM", "Finding")
 ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
 ALGORITHM_PARAMETERS: Final = Code("111002", "DCM", "Algorithm Parameters")

@@ -16,7 +16,7 @@ from highdicom.sr import (
     TrackingIdentifier,
 )
 from pydicom import Dataset
-from pydicom.uid import Comprehensive3DSRStorage
+from pydicom.uid import UID, Comprehensive3DSRStorage
 
 from app.domain import codes
 from app.domain.codes import Code
@@ -82,20 +82,20 @@ def report(
         title=_TITLE,
         referenced_images=None,
     )
-    document = _document(source, content[0])
+    document = document_of(source, content[0])
     _settle(document, context)
-    _name_predecessor(document, source, context, kind)
+    name_predecessor(document, source, context, kind)
     return finished(document, source, study, context, kind)
 
 
-def _document(source: SourceImage, content: Dataset) -> Dataset:
+def document_of(source: SourceImage, content: Dataset, sop_class: UID = Comprehensive3DSRStorage) -> Dataset:
     """Put a container into a document that refers to the film as its evidence (PS3.3, A.35.13.3).
 
     As highdicom's `Comprehensive3DSR` would, which copies and searches the whole content several times: half the time
     that answering a film took. `finished` writes patient, study, equipment and dates.
     """
     document = Dataset()
-    document.SOPClassUID, document.Modality = Comprehensive3DSRStorage, "SR"
+    document.SOPClassUID, document.Modality = sop_class, "SR"
     document.CompletionFlag, document.VerificationFlag, document.PreliminaryFlag = (
         "COMPLETE", "UNVERIFIED", "PRELIMINARY",
     )  # fmt: skip
@@ -135,7 +135,7 @@ def _settle(document: Dataset, context: ResultContext) -> None:
                 waiting.extend(element.value)
 
 
-def _name_predecessor(document: Dataset, source: SourceImage, context: ResultContext, kind: ResultKind) -> None:
+def name_predecessor(document: Dataset, source: SourceImage, context: ResultContext, kind: ResultKind) -> None:
     """Refer to the report of an earlier model version that this one supersedes, never overwrites (PS3.3, C.17.2)."""
     if kind not in context.predecessors:
         return

@@ -12,6 +12,7 @@ from app.pacs.picture import picture_of, refusal_picture
 from app.pacs.regions_report import regions_report
 from app.pacs.secondary_capture import secondary_capture
 from app.pacs.source_dataset import source_dataset
+from app.pacs.text_report import text_report
 from app.services.hospital.ports import Refusal, ResultContext, ResultObject
 from app.services.screening import Screening
 
@@ -37,6 +38,8 @@ class DicomResultBuilder:
                 built.append(regions_report(source, study, screening, context))
             if ResultKind.FINDINGS_REPORT in kinds:
                 built.append(findings_report(source, study, screening, context))
+            if ResultKind.TEXT_REPORT in kinds:
+                built.append(text_report(source, study, screening, context))
         return tuple(each for each in built if each is not None)
 
     def refused(

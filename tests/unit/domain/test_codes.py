@@ -9,6 +9,7 @@ from app.domain.label_hierarchy import ENSEMBLE_LABELS
 from app.services.hospital.answering import STOPPED_THE_WORKER
 
 NOT_IN_THE_DICTIONARY = {
+    Code("18748-4", "LN", "Diagnostic Imaging Report"),
     Code("840539006", "SCT", "COVID-19"),
     Code("233604007", "SCT", "Pneumonia"),
     Code("75570004", "SCT", "Viral pneumonia"),
