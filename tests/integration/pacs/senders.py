@@ -1,8 +1,10 @@
 """Modalities and gateways that send to us: C-STORE by pynetdicom and by dcmtk, STOW-RS by plain HTTP."""
 
+import gc
 import io
 import ssl
 import subprocess
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -49,6 +51,13 @@ def c_store(
         found.append(status)
     if association.is_established:
         association.release()
+    if None in found:
+        # The library leaves the sockets of associations that were cut to the garbage collector.
+        association.join(timeout_s)
+        del association, ae
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
     return found
 
 
