@@ -10,7 +10,7 @@ ends and the dispatcher begins anew: the job table is what counts.
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,6 +50,10 @@ class WorkTable(Protocol):
 
     def worker_seen(self, name: str, model_version: str) -> None:
         """Say that a worker is alive."""
+        ...
+
+    def workers(self) -> Mapping[str, datetime]:
+        """When each worker was last seen."""
         ...
 
     def silent_workers(self, silent_s: float) -> list[str]:
@@ -123,6 +127,7 @@ class Worker:
         self._database_url = database_url
         self._stopping = threading.Event()
         self._next_sign_of_life = self._next_forgetting = 0.0
+        self._alive = 1  # workers, this one among them: they share the library's queues
 
     @contextmanager
     def running(self, stop_timeout_s: float = 20.0) -> Iterator[None]:
@@ -206,7 +211,7 @@ class Worker:
             self._stopping.wait(self._limits.poll_s)
 
     def _dispatch_films(self, film: Callable[[str], None]) -> None:
-        room = 4 * self._limits.films - len(_under_way(_FILMS))
+        room = 4 * self._limits.films * self._alive - len(_under_way(_FILMS))
         if room <= 0:
             return
         for job_id, claim in self._table.claim_films(room, self._limits.lease_s, self._name):
@@ -216,7 +221,7 @@ class Worker:
     def _dispatch_deliveries(self, delivery: Callable[[str, str], None]) -> None:
         busy = _under_way(_DELIVERIES)
         for destination in self._table.open_destinations():
-            room = 4 * self._limits.deliveries - busy.count(destination)
+            room = 4 * self._limits.deliveries * self._alive - busy.count(destination)
             if room <= 0:
                 continue
             for job_id, claim in self._table.claim_deliveries(destination, room, self._limits.lease_s, self._name):
@@ -232,6 +237,7 @@ class Worker:
             return
         self._next_sign_of_life = time.monotonic() + _SEEN_EVERY_S
         self._table.worker_seen(self._name, self._model_version)
+        self._alive = max(1, len(self._table.workers()))
         for name in self._table.silent_workers(_SILENT_S):
             left = DBOS.list_workflows(status="PENDING", executor_id=name, load_input=False, load_output=False)
             for each in left:
