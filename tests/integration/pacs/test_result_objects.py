@@ -55,7 +55,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     "empty": dict.fromkeys(("PatientName", "PatientID", "PatientSex", "StudyDate", "StudyTime"), ""),
     "illegal": {"PatientBirthDate": "unknown", "StudyDate": "20261399", "PatientSex": "X", "PatientAge": "old"},
     "quantities": {
-        "PatientAge": "056Y", "PatientSize": "1.75", "TimezoneOffsetFromUTC": "+0200",
+        "PatientAge": "056Y", "PatientSize": "1.75", "PatientWeight": "71", "TimezoneOffsetFromUTC": "+0200",
     },
 }  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_reports_follow_their_templates(screening: Screening) -> None:
     reports = [each for each in objects_of(films.film(0).content, screening) if validators.is_report(each.content)]
 
     assert {each.kind for each in reports} == {
-        ResultKind.REGIONS_REPORT, ResultKind.FINDINGS_REPORT, ResultKind.NOT_ANALYSED,
+        ResultKind.REGIONS_REPORT, ResultKind.FINDINGS_REPORT, ResultKind.TEXT_REPORT, ResultKind.NOT_ANALYSED,
     }  # fmt: skip
     assert [f"{each.kind}: {line}" for each in reports for line in validators.sr_validator(each.content)] == []
 
@@ -102,4 +102,4 @@ def test_codes_mean_what_they_say(screening: Screening) -> None:
     for value, scheme, meaning in triples:
         meanings.setdefault((value, scheme), set()).add(meaning)
     assert {key: each for key, each in meanings.items() if len(each) > 1} == {}
-    assert {scheme for _, scheme, _ in triples} <= {"DCM", "SCT", "UCUM", "RFC5646", "99DISCERN"}
+    assert {scheme for _, scheme, _ in triples} <= {"DCM", "SCT", "LN", "UCUM", "RFC5646", "99DISCERN"}
