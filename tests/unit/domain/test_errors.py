@@ -9,6 +9,8 @@ from app.domain.errors import (
     DivergenceError,
     DivergenceReason,
     ImageRefusedError,
+    IntakeReason,
+    IntakeRefusedError,
     OverloadedError,
     RefusalReason,
     ScreeningError,
@@ -17,7 +19,7 @@ from app.domain.errors import (
 SUBCLASSES: list[type[ScreeningError]] = [
     found for found in ScreeningError.__subclasses__() if found.__module__ == errors.__name__
 ]
-PLAIN = [found for found in SUBCLASSES if found not in {ImageRefusedError, DivergenceError}]
+PLAIN = [found for found in SUBCLASSES if found not in {ImageRefusedError, DivergenceError, IntakeRefusedError}]
 
 
 def test_every_failure_has_a_code_of_its_own() -> None:
@@ -53,6 +55,13 @@ def test_a_refusal_reports_its_reason(reason: RefusalReason) -> None:
 @pytest.mark.parametrize("reason", DivergenceReason)
 def test_an_undefined_divergence_reports_its_reason(reason: DivergenceReason) -> None:
     raised = DivergenceError(reason, "why")
+
+    assert (raised.problem_code, raised.reason, raised.detail) == (reason.value, reason, "why")
+
+
+@pytest.mark.parametrize("reason", IntakeReason)
+def test_an_object_that_cannot_be_taken_reports_its_reason(reason: IntakeReason) -> None:
+    raised = IntakeRefusedError(reason, "why")
 
     assert (raised.problem_code, raised.reason, raised.detail) == (reason.value, reason, "why")
 
