@@ -194,8 +194,9 @@ class AnsweringService:
             if result.kind in wanted or (result.kind is ResultKind.NOT_ANALYSED and frozenset(wanted) != _FHIR)
         ]
         answer = self._kept(job, screening, refusal)
-        self._table.answered(job.id, answer, results, deliveries)
+        # Audited before it is settled: a crash in between audits it twice, never not at all.
         self._audit.record("created", **about(job))
+        self._table.answered(job.id, answer, results, deliveries)
         _log.info("answered", extra={"job": job.id, "outcome": answer.outcome, "objects": len(results)})
 
     def _kept(self, job: Job, screening: Screening | None, refusal: Refusal | None) -> Answer:

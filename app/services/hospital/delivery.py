@@ -129,7 +129,7 @@ class DeliveryService:
                 changed.append(self._parked(each, outcome.code, outcome.detail))
             else:
                 changed.append(self._later(each, now, outcome.code, outcome.detail))
-        self._keep(changed)
+        # Audited before it is settled: a crash in between audits it twice, never not at all.
         accepted = [each for each in changed if each.state is DeliveryState.SENT]
         for each in accepted:
             self._audit.record(
@@ -139,6 +139,7 @@ class DeliveryService:
                 study_uid=objects[each.sop_instance_uid].study_instance_uid,
                 sop_instance_uid=each.sop_instance_uid,
             )
+        self._keep(changed)
         return accepted
 
     def _confirm(self, target: Destination, sent: Sequence[Delivery], objects: Mapping[str, ResultObject]) -> None:

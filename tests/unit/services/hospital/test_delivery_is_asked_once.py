@@ -71,3 +71,24 @@ def test_nobody_else_is_due_while_it_is_read_back() -> None:
     assert meanwhile.state is DeliveryState.SENT
     assert meanwhile.next_attempt_at == NOW + timedelta(seconds=5)
     assert table.rows["1.2"].state is DeliveryState.CONFIRMED
+
+
+def test_what_was_sent_is_audited_before_it_counts_as_sent() -> None:
+    order: list[str] = []
+
+    class Recorded(World):
+        def record(self, event: str, *, outcome: str = "success", **participants: str) -> None:  # noqa: ARG002
+            order.append(event)
+
+    class Watched(Table):
+        def delivered(self, changes: Sequence[Delivery]) -> None:
+            order.append(f"table: {changes[0].state}")
+            super().delivered(changes)
+
+    table, world = Watched(), Recorded()
+    spool: Any = world  # only `get` of it is asked for
+    service = DeliveryService({"archive": Archive(table)}, spool, table, world, world, RetryPolicy())
+
+    service.attempt("job", "archive")
+
+    assert order == ["sent", "table: sent", "table: confirmed"]
