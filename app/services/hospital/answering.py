@@ -27,8 +27,11 @@ from app.services.screening import Screening
 
 _log = logging.getLogger(__name__)
 
-MOST_RUNS = 3
-"""A film whose work took the worker down so often is refused, so that it cannot take it down for ever."""
+MOST_RUNS = 8
+"""A film whose work took the worker down so often is refused, so that it cannot take it down for ever.
+
+Workers are also killed for other reasons: with three, one sound film of a thousand was refused where kills came thick.
+"""
 STOPPED_THE_WORKER = "stopped_the_worker"
 """Outcome of such a film."""
 

@@ -53,7 +53,8 @@ def c_store(
         association.release()
     if None in found:
         # The library leaves the sockets of associations that were cut to the garbage collector.
-        association.join(timeout_s)
+        if association.is_alive():
+            association.join(timeout_s)
         del association, ae
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
