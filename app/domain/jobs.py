@@ -114,3 +114,22 @@ def retry_delay_s(policy: RetryPolicy, failures: int) -> float | None:
     if policy.attempts is not None and failures >= policy.attempts:
         return None
     return min(policy.most_s, policy.first_s * 2.0 ** min(failures - 1, 60))
+
+
+def rest_after_crashes_s(crashes: int) -> float:
+    """Give the seconds a film rests after its worker died over it so often in a row.
+
+    A film that was under way is taken up first after a restart. Without a rest it would meet every kill that has other
+    reasons, and be taken for their cause.
+
+    Parameters
+    ----------
+    crashes
+        Runs that never came to an end.
+
+    Returns
+    -------
+    float
+        0 up to one; then 5, 10, 20 … up to 300.
+    """
+    return 0.0 if crashes < 2 else min(300.0, 5.0 * 2.0 ** min(crashes - 2, 60))

@@ -18,6 +18,8 @@ from app.domain.screening import ExpertFinding, ScreeningResult, drawn
 GRID_PX: Final = 256
 """Longer side of the grid on which areas are found; as the service's own regions."""
 _MOST_BOXES: Final = 3
+_LEAST_SHARE: Final = 0.01
+"""Of the map: less is a speck, and clutter on a reader's film."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class HotMap:
     heat
         ``(h, w)`` in 0..1 over the whole film.
     regions
-        Boxes in pixels of the film, at most three, the hottest first.
+        Boxes in pixels of the film, at most three, the hottest first, each with a hundredth of the map or more.
     parameters
         What the method was given.
     """
@@ -59,11 +61,15 @@ def hot_maps(result: ScreeningResult) -> Iterator[HotMap]:
     def laid(display: FloatMap, extent: Rectangle) -> HeatMap:
         return lay_over_film(display, extent, film.height, film.width, height, width)
 
+    def boxed(heat: HeatMap) -> tuple[Region, ...]:
+        found = hot_regions(heat, film.height, film.width, zone_of=zone_of)[:_MOST_BOXES]
+        return tuple(region for region in found if region.share >= _LEAST_SHARE)
+
     divergence = result.divergence
     if divergence is not None and divergence.maps and result.experts[divergence.interest].decision == "positive":
         found = divergence.maps[0]
         heat = laid(drawn(found.display, found.flags), divergence.extent)
-        regions = hot_regions(heat, film.height, film.width, zone_of=zone_of)[:_MOST_BOXES]
+        regions = boxed(heat)
         parameters = (f"alpha {found.alpha:g}", f"overlap {divergence.overlap}")
         if regions:
             expert = result.experts[divergence.interest]
@@ -72,5 +78,5 @@ def hot_maps(result: ScreeningResult) -> Iterator[HotMap]:
         if expert.decision != "positive" or expert.activation_map is None:
             continue
         heat = laid(drawn(positive_share(expert.activation_map), expert.flags), expert.extent)
-        if regions := hot_regions(heat, film.height, film.width, zone_of=zone_of)[:_MOST_BOXES]:
+        if regions := boxed(heat):
             yield HotMap("map", expert, codes.CLASS_ACTIVATION, heat, regions, ())

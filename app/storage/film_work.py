@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import and_, or_, select, update
 
-from app.domain.jobs import ENDED, ArrivalOutcome, DeliveryState, JobStage, JobState
+from app.domain.jobs import ENDED, ArrivalOutcome, DeliveryState, JobStage, JobState, rest_after_crashes_s
 from app.services.hospital.ports import Answer, Arrival, Failure, Incoming, Job, StoredResult
 from app.storage.schema import ARRIVALS, DELIVERIES, JOBS, RESULTS
 from app.storage.table_part import TablePart, job_id, job_of
@@ -123,14 +123,25 @@ class FilmWork(TablePart):
             return [(identifier, numbers[identifier]) for identifier in chosen]
 
     def begin(self, identifier: str, model_version: str) -> Job | None:
-        """Take a film up: count the run and fix its model version and time; None where it is answered or ended.
+        """Take a film up: count the run and fix its model version and time.
 
         The time is that of the first run by this model version, so that an answer that is built again is the same.
+
+        Returns
+        -------
+        Job or None
+            None where it is answered or ended, or has to rest after runs that took their workers down
+            (`rest_after_crashes_s`): it is back in the queue then.
         """
         now = self._clock.now()
         with self._database.transaction() as connection:
             row = self._locked(connection, identifier)
             if JobState(row.state) in ENDED or row.stage != JobStage.RECEIVED:
+                return None
+            rested = row.updated_at + timedelta(seconds=rest_after_crashes_s(row.runs))
+            if now < rested:
+                waits = {"state": JobState.QUEUED, "next_attempt_at": rested, "claimed_until": None}
+                connection.execute(update(JOBS).where(JOBS.c.id == identifier).values(**waits))
                 return None
             again = row.model_version == model_version and row.started_at is not None
             values = {

@@ -188,7 +188,9 @@ def test_the_time_of_an_answer_is_kept_for_a_worker_that_begins_again(table: Job
     job, _ = table.admit(incoming(), ARRIVAL)
     first = table.begin(job.id, "v1")
     clock.pass_s(100)
-    second, upgraded = table.begin(job.id, "v1"), table.begin(job.id, "v2")
+    second = table.begin(job.id, "v1")
+    clock.pass_s(100)
+    upgraded = table.begin(job.id, "v2")
 
     assert first is not None
     assert second is not None
@@ -196,6 +198,22 @@ def test_the_time_of_an_answer_is_kept_for_a_worker_that_begins_again(table: Job
     assert first.started_at == second.started_at
     assert upgraded.started_at == clock.now()
     assert upgraded.model_version == "v2"
+
+
+def test_a_film_that_took_workers_down_rests_and_lets_others_go_first(table: JobTable, clock: Clock) -> None:
+    job, _ = table.admit(incoming(), ARRIVAL)
+    table.begin(job.id, "v")
+    table.begin(job.id, "v")
+
+    assert table.begin(job.id, "v") is None
+    assert table.job(job.id).state is JobState.QUEUED
+    assert table.claim_films(9, 60) == []
+    clock.pass_s(5)
+    assert [found for found, _ in table.claim_films(9, 60)] == [job.id]
+    begun = table.begin(job.id, "v")
+
+    assert begun is not None
+    assert begun.runs == 3
 
 
 def test_a_job_ends_when_every_destination_confirmed_everything(table: JobTable) -> None:

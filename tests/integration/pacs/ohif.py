@@ -28,7 +28,7 @@ ARGUMENTS = (
 )  # fmt: skip
 CONFIGURATION = """window.config = {
   routerBasename: null, extensions: [], modes: [], showStudyList: true, maxNumberOfWebWorkers: 1,
-  showErrorDetails: 'always', useCPURendering: true, investigationalUseDialog: {option: 'never'},
+  showErrorDetails: 'always', useCPURendering: false, investigationalUseDialog: {option: 'never'},
   defaultDataSourceName: 'pacs',
   dataSources: [{
     namespace: '@ohif/extension-default.dataSourcesModule.dicomweb', sourceName: 'pacs',

@@ -60,7 +60,7 @@ def test_f13_a_pacs_survives_rendering_every_object(pacs: Orthanc, objects: dict
     assert pacs.answers()
 
 
-def test_f12_a_viewer_shows_the_picture_and_loads_the_boxes(
+def test_f12_a_viewer_shows_the_picture_and_the_boxes(
     pacs: Orthanc, objects: dict[ResultKind, ResultObject], tmp_path: Path
 ) -> None:
     if reason := ohif.why_not():
@@ -77,7 +77,12 @@ def test_f12_a_viewer_shows_the_picture_and_loads_the_boxes(
         page.screenshot(path=kept / "ohif-sr.png")
         shown = page.locator("body").inner_text()
 
-    picture = np.asarray(Image.open(kept / "ohif-sc.png").convert("RGB")).astype(int)
+    picture, boxes = (
+        np.asarray(Image.open(kept / f"ohif-{name}.png").convert("RGB")).astype(int) for name in ("sc", "sr")
+    )
     coloured = (picture.max(axis=2) - picture.min(axis=2) > 60).mean()
     assert coloured > 0.001, "no colour on the screen: the capture is not shown"
+    red, green, blue = np.moveaxis(boxes, 2, 0)
+    drawn = (green > 180) & (blue < 90) & ((red > 180) | (red < 90))
+    assert drawn.sum() > 500, "no yellow or green line on the screen: the boxes are not shown"
     assert "Discern AI regions" in shown

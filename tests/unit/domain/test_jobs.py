@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.jobs import RetryPolicy, retry_delay_s
+from app.domain.jobs import RetryPolicy, rest_after_crashes_s, retry_delay_s
 from app.domain.result_identity import result_uid
 
 
@@ -35,6 +35,13 @@ def test_impossible_policies_and_counts_are_refused() -> None:
         RetryPolicy(attempts=0)
     with pytest.raises(ValueError, match="failures"):
         retry_delay_s(RetryPolicy(), 0)
+
+
+@pytest.mark.parametrize(
+    ("crashes", "rest_s"), [(0, 0.0), (1, 0.0), (2, 5.0), (3, 10.0), (7, 160.0), (8, 300.0), (1000, 300.0)]
+)
+def test_a_film_rests_longer_after_every_crash_but_the_first(crashes: int, rest_s: float) -> None:
+    assert rest_after_crashes_s(crashes) == rest_s
 
 
 @given(*[st.text(min_size=1, max_size=64)] * 3)
