@@ -103,4 +103,11 @@ def hospital_side(request: Request, context: ContextDep) -> Hospital:
     return context.hospital
 
 
+def caller(request: Request) -> str:
+    """Name who asks: whom the gateway says it has let in (X-Forwarded-User), else the address."""
+    named = request.headers.get("X-Forwarded-User", "")
+    return named[:100] or (request.client.host if request.client else "unknown")
+
+
+CallerDep = Annotated[str, Depends(caller)]
 HospitalDep = Annotated[Hospital, Depends(hospital_side)]

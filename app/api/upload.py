@@ -77,7 +77,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         As said.
     """
     _refuse_announced(request, max_bytes, max_bytes)
-    return b"".join([piece async for piece in _counted(request, max_bytes, max_bytes)])
+    return b"".join([piece async for piece in counted(request, max_bytes, max_bytes)])
 
 
 def _refuse_announced(request: Request, max_bytes: int, allowed: int) -> None:
@@ -86,7 +86,14 @@ def _refuse_announced(request: Request, max_bytes: int, allowed: int) -> None:
         raise TooLargeError(f"the upload announces {announced[:20]} bytes; {max_bytes} at most")
 
 
-async def _counted(request: Request, allowed: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def counted(request: Request, allowed: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """Give a body's pieces as they arrive, at most ``allowed`` bytes; the refusal speaks of ``max_bytes``.
+
+    Raises
+    ------
+    TooLargeError
+        As soon as more have arrived.
+    """
     received = 0
     async for piece in request.stream():
         received += len(piece)
@@ -96,7 +103,7 @@ async def _counted(request: Request, allowed: int, max_bytes: int) -> AsyncGener
 
 
 async def _file_field(request: Request, max_bytes: int, allowed: int) -> bytes:
-    parser = MultiPartParser(request.headers, _counted(request, allowed, max_bytes), max_files=1, max_fields=8)
+    parser = MultiPartParser(request.headers, counted(request, allowed, max_bytes), max_files=1, max_fields=8)
     parser.spool_max_size = allowed
     try:
         form = await parser.parse()

@@ -154,6 +154,7 @@ class IntakeReason(StrEnum):
     NOT_DICOM = "not_dicom"
     NOT_CONFIGURED = "not_configured"
     OTHER_STUDY = "other_study"
+    UID_MISMATCH = "uid_mismatch"
 
 
 class IntakeRefusedError(ScreeningError):

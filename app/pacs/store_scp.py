@@ -176,7 +176,7 @@ class StoreScp:
         self._ae.shutdown()
 
     def _on_pdu(self, event: evt.Event) -> None:
-        size = len(getattr(event.pdu, "presentation_data_value_items", ()) and event.pdu.encode())
+        size = sum(item.item_length for item in getattr(event.pdu, "presentation_data_value_items", ()))
         if size and not self._held.add(id(event.assoc), size):
             _log.warning("association_aborted", extra={"reason": "too_large", "peer": _peer(event)})
             self._held.release(id(event.assoc))
@@ -208,11 +208,9 @@ class StoreScp:
         if len(content) > self._limits.object_bytes:
             return _status(CANNOT_UNDERSTAND, f"too_large: more than {self._limits.object_bytes} bytes")
         try:
-            receipt = self._receiver.receive(content, Arrival(Origin.C_STORE, sender))
+            self._receiver.receive(content, Arrival(Origin.C_STORE, sender, sop_instance))
         except ScreeningError as error:
             return _status(*status_of(error))
-        if receipt.sop_instance_uid != sop_instance:
-            _log.warning("sop_instance_uid_mismatch", extra={"job": receipt.job_id})
         return SUCCESS
 
     def _on_event_report(self, event: evt.Event) -> tuple[int, None]:

@@ -16,8 +16,8 @@ from app.bootstrap.hospital import HospitalSide, open_hospital
 from app.bootstrap.worker import make_answering
 from app.main import create_app
 from app.services.hospital.ports import Arrival, Failure, Origin
-from app.settings import load_settings
 from tests.acceptance.test_page import CHROMIUM, CHROMIUM_ARGS
+from tests.api.conftest import settings_with_spool
 from tests.integration.pacs import films
 from tests.integration.pacs.ports import free_port
 
@@ -31,9 +31,7 @@ ARRIVAL = Arrival(Origin.C_STORE, "MODALITY")
 @pytest.fixture(scope="module")
 def hospital(release_with_lungs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, HospitalSide]]:
     """Two films of one patient, a refusal and a parked film, and the service that shows them."""
-    changed = load_settings({}, models_dir=release_with_lungs, device="cpu")
-    spool = changed.spool.model_copy(update={"dir": tmp_path_factory.mktemp("hospital") / "spool", "reserve_bytes": 0})
-    settings = changed.model_copy(update={"spool": spool})
+    settings = settings_with_spool(release_with_lungs, tmp_path_factory.mktemp("hospital"))
     port = free_port()
     with open_hospital(settings) as side:
         refused = next(iter(films.refusals().values())).content

@@ -30,6 +30,13 @@ def toy_settings(release: Path, **changes: object) -> Settings:
     return Settings.model_validate({"models_dir": release, "device": "cpu", "limits": limits} | changes)
 
 
+def settings_with_spool(release: Path, folder: Path, **spool: object) -> Settings:
+    """Settings with a hospital side that keeps everything in a folder of the test's."""
+    return Settings.model_validate(
+        {"models_dir": release, "device": "cpu", "spool": {"dir": folder / "spool", "reserve_bytes": 0} | spool}
+    )
+
+
 @pytest.fixture(scope="module")
 def app(release: Path) -> FastAPI:
     return create_app(toy_settings(release))

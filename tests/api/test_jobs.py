@@ -14,16 +14,14 @@ from app.domain.result_identity import ResultKind
 from app.main import create_app
 from app.services.hospital.ports import Answer, Failure, StoredResult
 from app.settings import Settings, load_settings
+from tests.api.conftest import settings_with_spool
 from tests.api.problems import assert_problem
 from tests.integration.pacs import films
 
 
 @pytest.fixture
 def settings(release: Path, tmp_path: Path) -> Settings:
-    changed = load_settings({}, models_dir=release, device="cpu")
-    return changed.model_copy(
-        update={"spool": changed.spool.model_copy(update={"dir": tmp_path / "spool", "reserve_bytes": 0})}
-    )
+    return settings_with_spool(release, tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from app.bootstrap.hospital import HospitalSide, open_hospital
 from app.bootstrap.worker import make_answering
 from app.main import create_app
 from app.services.hospital.ports import Arrival, Origin
-from app.settings import Settings, load_settings
+from app.settings import Settings
+from tests.api.conftest import settings_with_spool
 from tests.api.problems import assert_problem
 from tests.integration.pacs import films
 
@@ -21,9 +22,7 @@ ARRIVAL = Arrival(Origin.C_STORE, "MODALITY")
 
 @pytest.fixture
 def settings(release_with_lungs: Path, tmp_path: Path) -> Settings:
-    changed = load_settings({}, models_dir=release_with_lungs, device="cpu")
-    spool = changed.spool.model_copy(update={"dir": tmp_path / "spool", "reserve_bytes": 0})
-    return changed.model_copy(update={"spool": spool})
+    return settings_with_spool(release_with_lungs, tmp_path)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from app.api.multipart_related import related_parts
 from app.bootstrap.hospital import HospitalSide, open_hospital
 from app.domain.errors import InvalidRequestError, ScreeningError, TooLargeError, UnsupportedFormatError
 from app.main import create_app
-from app.settings import Settings, load_settings
+from app.settings import Settings
+from tests.api.conftest import settings_with_spool
 from tests.api.problems import assert_problem
 from tests.integration.pacs import films
 
@@ -29,9 +30,7 @@ def body_of(contents: Sequence[bytes], kind: str = "application/dicom") -> bytes
 
 @pytest.fixture
 def settings(release: Path, tmp_path: Path) -> Settings:
-    changed = load_settings({}, models_dir=release, device="cpu")
-    spool = changed.spool.model_copy(update={"dir": tmp_path / "spool", "reserve_bytes": 0, "max_bytes": 4_000_000})
-    return changed.model_copy(update={"spool": spool})
+    return settings_with_spool(release, tmp_path, max_bytes=4_000_000)
 
 
 @pytest.fixture

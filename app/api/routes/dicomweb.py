@@ -1,7 +1,7 @@
 """``POST /dicomweb/studies``: STOW-RS (PS3.18, 10.5); what is acknowledged is durable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any, Final
@@ -11,11 +11,11 @@ import orjson
 from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api.dependencies import ApiContext, ContextDep, Hospital, HospitalDep
+from app.api.dependencies import ApiContext, ContextDep, Hospital, HospitalDep, caller
 from app.api.multipart_related import DICOM, MULTIPART, is_multipart_related, related_parts
 from app.api.problems import screening_problem
 from app.api.responses import problems
-from app.api.upload import read_body
+from app.api.upload import counted, read_body
 from app.domain.errors import (
     DeadlineExceededError,
     ImageRefusedError,
@@ -52,7 +52,7 @@ FAILURE_OF: Final[Mapping[type[ScreeningError], int]] = MappingProxyType(
     {
         StorageFullError: 0xA700,
         StorageUnavailableError: 0xA700,
-        TooLargeError: 0xA700,
+        TooLargeError: 0xC000,
         UnreadableImageError: 0xC000,
         UnsupportedFormatError: 0xC122,
         IntakeRefusedError: 0xA900,
@@ -108,7 +108,6 @@ async def store_in_study(
 
 async def _store(request: Request, context: ApiContext, hospital: Hospital, study_uid: str | None) -> Response:
     content_type = request.headers.get("content-type", "")
-    sender = request.headers.get("x-forwarded-user", "")[:100] or (request.client.host if request.client else "unknown")
     async with context.uploads.place_for(request, context.max_upload_bytes):
         try:
             async with asyncio.timeout(context.request_timeout_s):
@@ -117,26 +116,17 @@ async def _store(request: Request, context: ApiContext, hospital: Hospital, stud
             raise DeadlineExceededError(f"the body did not arrive within {context.request_timeout_s:g} s") from error
         if not contents:
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        arrival = Arrival(Origin.STOW_RS, sender)
+        arrival = Arrival(Origin.STOW_RS, caller(request))
         receipts = await run_in_threadpool(hospital.receiver.receive_all, contents, arrival, study_uid)
     return _answer(request, receipts)
 
 
 async def _contents(request: Request, content_type: str, max_bytes: int) -> list[bytes]:
     if is_multipart_related(content_type):
-        return await related_parts(_bounded(request, max_bytes), content_type, max_bytes, MAX_PARTS)
+        return await related_parts(counted(request, max_bytes, max_bytes), content_type, max_bytes, MAX_PARTS)
     if content_type.partition(";")[0].strip().lower() == DICOM:
         return [await read_body(request, max_bytes)]
     raise UnsupportedFormatError(f"content type {content_type[:60] or 'missing'}; {MULTIPART} or {DICOM} expected")
-
-
-async def _bounded(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    received = 0
-    async for piece in request.stream():
-        received += len(piece)
-        if received > max_bytes:
-            raise TooLargeError(f"the body exceeds {max_bytes} bytes")
-        yield piece
 
 
 def _answer(request: Request, receipts: Sequence[Receipt | RefusedArrival]) -> Response:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from app.api.dependencies import ContextDep, Hospital, HospitalDep
+from app.api.dependencies import CallerDep, ContextDep, Hospital, HospitalDep
 from app.api.job_documents import (
     JobDetailDocument,
     JobDocument,
@@ -44,13 +44,6 @@ _BODY: Final = {
     }
 }
 JobId = Annotated[str, Path(max_length=36, description="Name of a job")]
-_USER_HEADER: Final = "X-Forwarded-User"
-
-
-def _user(request: Request) -> str:
-    """Who asks: whom the gateway says it has let in, else the address."""
-    named = request.headers.get(_USER_HEADER, "")
-    return named[:100] or (request.client.host if request.client else "unknown")
 
 
 @router.post(
@@ -61,12 +54,12 @@ def _user(request: Request) -> str:
     openapi_extra=_BODY,
 )
 async def create_job(
-    request: Request, response: Response, context: ContextDep, hospital: HospitalDep
+    request: Request, response: Response, context: ContextDep, hospital: HospitalDep, user: CallerDep
 ) -> ReceiptDocument:
     """Take one DICOM, PNG or JPEG film; answered once it is durable. The same film twice is the same job."""
     async with context.uploads.place_for(request, context.max_upload_bytes):
         content = await read_upload(request, context.max_upload_bytes, context.request_timeout_s)
-        receipt = await run_in_threadpool(hospital.receiver.receive, content, Arrival(Origin.UPLOAD, _user(request)))
+        receipt = await run_in_threadpool(hospital.receiver.receive, content, Arrival(Origin.UPLOAD, user))
     if receipt.job_id:
         response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{receipt.job_id}"
     return ReceiptDocument.of(receipt)
@@ -137,9 +130,9 @@ async def _stream(hospital: Hospital, after: int) -> AsyncIterator[str]:
 
 
 @router.post("/replay", summary="Try all parked work again", responses=problems(503))
-async def replay_all(request: Request, hospital: HospitalDep) -> dict[str, int]:
+async def replay_all(user: CallerDep, hospital: HospitalDep) -> dict[str, int]:
     """Put everything parked back into the queue."""
-    return {"replayed": await run_in_threadpool(hospital.desk.replay_all, _user(request))}
+    return {"replayed": await run_in_threadpool(hospital.desk.replay_all, user)}
 
 
 @router.get("/{job_id}", summary="One job whole", responses=problems(404, 503))
@@ -154,9 +147,9 @@ async def get_job(job_id: JobId, hospital: HospitalDep) -> JobDetailDocument:
     response_class=Response,
     responses={200: {"content": {"application/json": {}}}, **problems(404, 409, 503)},
 )
-async def get_answer(request: Request, job_id: JobId, hospital: HospitalDep) -> Response:
+async def get_answer(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> Response:
     """Give probabilities, maps and overlays of a screened film."""
-    content = await run_in_threadpool(hospital.desk.answer, job_id, _user(request))
+    content = await run_in_threadpool(hospital.desk.answer, job_id, user)
     return Response(content, media_type="application/json", headers={"Cache-Control": "private, no-store"})
 
 
@@ -166,31 +159,31 @@ async def get_answer(request: Request, job_id: JobId, hospital: HospitalDep) -> 
     response_class=Response,
     responses={200: {"content": {"application/json": {}}}, **problems(404, 409, 503)},
 )
-async def compare(request: Request, job_id: JobId, hospital: HospitalDep) -> Response:
+async def compare(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> Response:
     """Give what changed: probabilities, and the temporal divergence of each expert's maps with its pictures."""
-    found = await run_in_threadpool(hospital.priors.comparison, job_id, _user(request))
+    found = await run_in_threadpool(hospital.priors.comparison, job_id, user)
     return FastJSONResponse(comparison_payload(found))
 
 
 @router.post("/{job_id}/replay", summary="Try a parked job again", responses=problems(404, 409, 503))
-async def replay(request: Request, job_id: JobId, hospital: HospitalDep) -> JobDocument:
+async def replay(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> JobDocument:
     """Put a parked film, or its parked deliveries, back into the queue at once."""
-    return JobDocument.of(await run_in_threadpool(hospital.desk.replay, job_id, _user(request)))
+    return JobDocument.of(await run_in_threadpool(hospital.desk.replay, job_id, user))
 
 
 @router.post("/{job_id}/screen-again", summary="Answer a film anew", responses=problems(404, 409, 503))
-async def screen_again(request: Request, job_id: JobId, hospital: HospitalDep) -> JobDocument:
+async def screen_again(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> JobDocument:
     """Make a new job of the film for the models of today; what was said before stays where it is."""
-    return JobDocument.of(await run_in_threadpool(hospital.desk.screen_again, job_id, _user(request)))
+    return JobDocument.of(await run_in_threadpool(hospital.desk.screen_again, job_id, user))
 
 
 @router.post("/{job_id}/cancel", summary="Take a job back", responses=problems(404, 409, 503))
-async def cancel(request: Request, job_id: JobId, hospital: HospitalDep) -> JobDocument:
+async def cancel(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> JobDocument:
     """End open work without results."""
-    return JobDocument.of(await run_in_threadpool(hospital.desk.cancel, job_id, _user(request)))
+    return JobDocument.of(await run_in_threadpool(hospital.desk.cancel, job_id, user))
 
 
 @router.delete("/{job_id}", summary="Purge a job", status_code=HTTPStatus.NO_CONTENT, responses=problems(404, 409, 503))
-async def purge(request: Request, job_id: JobId, hospital: HospitalDep) -> None:
+async def purge(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> None:
     """Remove a job that has ended, with its film, objects and answer."""
-    await run_in_threadpool(hospital.desk.purge, job_id, _user(request))
+    await run_in_threadpool(hospital.desk.purge, job_id, user)

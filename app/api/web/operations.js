@@ -21,7 +21,7 @@ async function call(path, options = {}) {
   const response = await fetch(path, { headers: { Accept: "application/json" }, ...options });
   if (response.status === 204) return null;
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.detail || `${response.status} ${response.statusText}`);
+  if (!response.ok) throw Object.assign(new Error(body.detail || `${response.status} ${response.statusText}`), { code: body.code });
   return body;
 }
 
@@ -29,6 +29,8 @@ function say(error) {
   const trouble = byId("trouble");
   trouble.hidden = !error;
   trouble.textContent = error ? error.message || String(error) : "";
+  const keepsNone = error?.code === "not_configured";
+  for (const section of document.querySelectorAll("main > section")) section.hidden = keepsNone;
 }
 
 const moment = (text) => (text ? new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "medium" }) : "–");

@@ -16,6 +16,7 @@ async function call(path) {
 function say(error) {
   byId("trouble").hidden = !error;
   byId("trouble").textContent = error ? error.message : "";
+  document.querySelector(".split").hidden = error?.code === "not_configured";
 }
 
 const moment = (text) => (text ? new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "–");

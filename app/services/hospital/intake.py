@@ -122,6 +122,9 @@ class IntakeService:
         source = self._reader.identify(content)
         if source is None and arrival.origin not in {Origin.UPLOAD, Origin.FOLDER}:
             raise IntakeRefusedError(IntakeReason.NOT_DICOM, "a DICOM object is expected here")
+        if source is not None and arrival.announced_uid not in {None, source.sop_instance_uid}:
+            detail = "SOP Instance UID (0008,0018) is not the one that was announced with it"
+            raise IntakeRefusedError(IntakeReason.UID_MISMATCH, detail)
         dataset_sha256 = self._reader.dataset_sha256(content)
         if source is not None and self._is_own(source):
             self._table.own_result(arrival, dataset_sha256)

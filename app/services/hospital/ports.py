@@ -34,6 +34,8 @@ class Arrival:
 
     origin: Origin
     sender: str
+    announced_uid: str | None = None
+    """SOP Instance UID that the protocol named beside the object; an object that says otherwise is refused."""
 
 
 @dataclass(frozen=True, slots=True)
