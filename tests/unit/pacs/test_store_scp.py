@@ -1,0 +1,162 @@
+"""The DICOM listener on loopback, with real associations; what it takes is kept by a receiver of the test."""
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from pydicom import dcmread
+from pynetdicom import AE
+
+from app.domain import errors
+from app.domain.errors import IntakeReason, IntakeRefusedError, ScreeningError, StorageFullError, UnreadableImageError
+from app.pacs.dimse_status import STATUS_OF, status_of
+from app.pacs.store_scp import ListenerLimits, StoreScp
+from tests.integration.pacs import films
+from tests.integration.pacs.senders import c_store
+from tests.integration.pacs.taking import Taking, failing
+
+LIMITS = ListenerLimits(object_bytes=200_000, associations=12, associations_per_peer=8, request_s=1.0, idle_s=3.0)
+
+
+@contextmanager
+def listening(taking: Taking, **options: object) -> Iterator[tuple[str, int]]:
+    listener = StoreScp(taking, "DISCERN", limits=LIMITS, **options)  # type: ignore[arg-type]  # its own options
+    with listener.listening("127.0.0.1", 0, drain_s=2.0) as port:
+        yield "127.0.0.1", port
+
+
+def dataset_bytes(content: bytes) -> bytes:
+    meta = dcmread(io.BytesIO(content)).file_meta
+    return content[132 + 12 + meta.FileMetaInformationGroupLength :]
+
+
+def test_an_object_is_handed_on_byte_for_byte_behind_a_header_of_ours() -> None:
+    taking, film = Taking(), films.film(1)
+
+    with listening(taking) as address:
+        assert c_store(address, [film.content]) == [0x0000]
+
+    ((uid, content),) = taking.taken
+    assert uid == film.sop_instance_uid
+    assert dataset_bytes(content) == dataset_bytes(film.content)
+    meta = dcmread(io.BytesIO(content)).file_meta
+    assert meta.SourceApplicationEntityTitle == "MODALITY"
+    assert meta.TransferSyntaxUID == dcmread(io.BytesIO(film.content)).file_meta.TransferSyntaxUID
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "comment"),
+    [
+        (StorageFullError("the spool holds 9 of 10 bytes"), 0xA700, "storage_full: the spool holds 9 of 10 bytes"),
+        (UnreadableImageError("x" * 200), 0xC000, ("unreadable_image: " + "x" * 200)[:64]),
+        (IntakeRefusedError(IntakeReason.MISSING_UID, "Study Instance UID is missing"), 0xA900, None),
+    ],
+)
+def test_a_refusal_has_its_status_and_says_why(error: ScreeningError, status: int, comment: str | None) -> None:
+    taking = Taking()
+    taking.interfere = failing(error)
+
+    with listening(taking) as address:
+        assert c_store(address, [films.film(1).content]) == [status]
+
+    assert taking.taken == []
+    if comment is not None:
+        assert status_of(error) == (status, comment)
+
+
+def test_a_defect_is_a_processing_failure_and_the_listener_lives_on(caplog: pytest.LogCaptureFixture) -> None:
+    taking = Taking()
+
+    def broken(_: str) -> None:
+        raise RuntimeError("a defect")
+
+    with listening(taking) as address:
+        taking.interfere = broken
+        assert c_store(address, [films.film(1).content]) == [0x0110]
+        taking.interfere = lambda _: None
+        assert c_store(address, [films.film(2).content]) == [0x0000]
+
+    assert "store_defect" in caplog.text
+
+
+def test_an_object_beyond_the_limit_is_cut_off_and_others_are_taken() -> None:
+    taking = Taking()
+    large = films.film(1, PixelData=b"\0" * 1_000_000, Rows=500, Columns=1000)
+
+    with listening(taking) as address:
+        (status,) = c_store(address, [large.content], timeout_s=10.0)
+        assert status != 0x0000
+        assert c_store(address, [films.film(2).content]) == [0x0000]
+
+    assert taking.uids == [films.film(2).sop_instance_uid]
+
+
+def test_many_objects_below_the_limit_are_no_large_one() -> None:
+    taking = Taking()
+
+    with listening(taking) as address:
+        statuses = c_store(address, [films.film(number).content for number in range(1, 12)])
+
+    assert statuses == [0x0000] * 11
+
+
+def test_only_who_is_named_may_call_and_only_us() -> None:
+    taking = Taking()
+
+    with listening(taking, callers=["MODALITY"]) as address:
+        assert c_store(address, [films.film(1).content], calling="STRANGER") == [None]
+        assert c_store(address, [films.film(1).content], called="OTHER") == [None]
+        assert c_store(address, [films.film(1).content]) == [0x0000]
+
+
+def test_idle_connections_are_closed_and_keep_nobody_out() -> None:
+    taking = Taking()
+
+    with listening(taking) as address:
+        idle = [socket.create_connection(address, timeout=5.0) for _ in range(20)]
+        limit = time.monotonic() + 15.0
+        while c_store(address, [films.film(1).content], timeout_s=5.0) != [0x0000]:
+            assert time.monotonic() < limit, "idle connections keep others out"
+        for each in idle:
+            each.settimeout(5.0)
+            assert each.recv(1) == b""  # closed by the listener
+            each.close()
+
+
+def test_echo_answers() -> None:
+    with listening(Taking()) as (host, port):
+        ae = AE("MODALITY")
+        ae.add_requested_context("1.2.840.10008.1.1")
+        association = ae.associate(host, port, ae_title="DISCERN")
+        assert association.is_established
+        assert association.send_c_echo().Status == 0x0000
+        association.release()
+
+
+def test_a_transfer_under_way_is_finished_when_the_listener_stops() -> None:
+    taking, begun, go = Taking(), threading.Event(), threading.Event()
+
+    def slow(_: str) -> None:
+        begun.set()
+        go.wait(5.0)
+
+    taking.interfere = slow
+    statuses: list[int | None] = []
+    with listening(taking) as address:
+        sender = threading.Thread(target=lambda: statuses.extend(c_store(address, [films.film(1).content])))
+        sender.start()
+        assert begun.wait(5.0)
+        threading.Timer(0.3, go.set).start()
+    sender.join(10.0)
+
+    assert statuses == [0x0000]
+
+
+def test_the_table_of_statuses_is_complete() -> None:
+    kinds = {found for found in ScreeningError.__subclasses__() if found.__module__ == errors.__name__}
+
+    assert set(STATUS_OF) == kinds
