@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobStage, JobState
 from app.domain.result_identity import ResultKind
 from app.services.hospital.desk import JobDetail, Summary
-from app.services.hospital.ports import Job, JobEvent, Origin, Receipt
+from app.services.hospital.records import Job, JobEvent, Origin, Receipt
 
 
 class _Document(BaseModel):

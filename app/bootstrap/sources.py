@@ -9,7 +9,7 @@ from app.pacs.orthanc_changes import OrthancChanges, Wanted
 from app.pacs.orthanc_client import OrthancClient
 from app.pacs.pulled_film import FilmPull
 from app.pacs.query_sweep import QuerySweep, Window
-from app.services.hospital.ports import Arrival, Origin, PollReport
+from app.services.hospital.records import Arrival, Origin, PollReport
 from app.services.hospital.source_watch import SourceWatch
 from app.settings.hospital import SourceSettings
 from app.storage.watched_folder import WatchedFolder

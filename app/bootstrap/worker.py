@@ -21,7 +21,8 @@ from app.services.hospital.answering import AnsweringService
 from app.services.hospital.building import CombinedBuilder
 from app.services.hospital.delivery import DeliveryService
 from app.services.hospital.film_record import record_of
-from app.services.hospital.ports import Destination, Job
+from app.services.hospital.ports import Destination
+from app.services.hospital.records import Job
 from app.services.hospital.release import release_version
 from app.services.options import ScreeningOptions
 from app.services.screening import Screening, identity

@@ -28,7 +28,7 @@ from app.fhir.elements import (
     uid_identifier,
 )
 from app.fhir.findings import Finding, findings, not_analysed
-from app.services.hospital.ports import Refusal, ResultContext, ResultObject
+from app.services.hospital.records import Refusal, ResultContext, ResultObject
 from app.services.hospital.study_identity import StudyIdentifier, StudyIdentity
 from app.services.screening import Screening
 

@@ -8,7 +8,7 @@ from app.domain.result_identity import ResultKind
 from app.fhir.client import FhirAnswer, FhirClient, issue_of
 from app.fhir.elements import URI_SYSTEM
 from app.fhir.one_by_one import refused, send_one_by_one
-from app.services.hospital.ports import Confirmation, ResultObject, SendOutcome
+from app.services.hospital.records import Confirmation, ResultObject, SendOutcome
 
 _KINDS: Final = frozenset({ResultKind.FHIR_BUNDLE})
 

@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from app.fhir.client import FhirAnswer, FhirClient
-from app.services.hospital.ports import SendOutcome
+from app.services.hospital.records import SendOutcome
 
 _LOCATION: Final = re.compile(r"(?:.*/)?([A-Za-z]+/[A-Za-z0-9.-]{1,64})(?:/_history/.*)?")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from app.domain.result_identity import ResultKind
 from app.pacs.read_back import ReadBack
-from app.services.hospital.ports import Confirmation, ResultObject, SendOutcome
+from app.services.hospital.records import Confirmation, ResultObject, SendOutcome
 
 Send = Callable[[Sequence[ResultObject]], Mapping[str, SendOutcome]]
 """`DicomWebClient.store` or `StoreScu.send`."""

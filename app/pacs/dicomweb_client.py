@@ -10,7 +10,7 @@ from app.domain.errors import DestinationError, TooLargeError, UnreadableImageEr
 from app.pacs.http_access import Access, answer_of, body_of, host_of, open_client, refuse_status
 from app.pacs.multipart import parts_of, written
 from app.pacs.store_status import outcome_of
-from app.services.hospital.ports import ResultObject, SendOutcome
+from app.services.hospital.records import ResultObject, SendOutcome
 
 _MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MOST_STOW_BYTES: Final = 128 * 1024 * 1024

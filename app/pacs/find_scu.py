@@ -15,7 +15,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when th
 
 from app.domain.errors import DestinationError
 from app.pacs.association import Peer, accepted_context, associated, attributes, comment_of, exchange, stream_of
-from app.services.hospital.ports import ResultObject
+from app.services.hospital.records import ResultObject
 
 _PENDING: Final = frozenset({0xFF00, 0xFF01})
 _MOST_IDENTIFIER_BYTES: Final = 1 << 20

@@ -11,7 +11,7 @@ from app.domain import codes
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.report_parts import algorithm, concept, report, tracking
-from app.services.hospital.ports import Refusal, ResultContext, ResultObject
+from app.services.hospital.records import Refusal, ResultContext, ResultObject
 
 
 def not_analysed(source: SourceImage, study: Dataset, refusal: Refusal, context: ResultContext) -> ResultObject:

@@ -11,7 +11,8 @@ from app.pacs.change_cursor import ChangeCursor
 from app.pacs.orthanc_client import Change, Listed, OrthancClient
 from app.pacs.own_objects import MANUFACTURER
 from app.pacs.pulled_film import OURS, FilmPull, Pulled, Tally
-from app.services.hospital.ports import CursorStore, PollReport
+from app.services.hospital.ports import CursorStore
+from app.services.hospital.records import PollReport
 from app.services.ports import Clock
 
 _PAGE: Final = 100

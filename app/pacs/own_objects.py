@@ -10,7 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from app.domain.result_identity import ResultKind, result_uid
 from app.domain.source_image import SourceImage
 from app.pacs.source_dataset import character_sets, source_dataset
-from app.services.hospital.ports import ResultContext, ResultObject
+from app.services.hospital.records import ResultContext, ResultObject
 
 MANUFACTURER: Final = "Discern"
 MODEL_NAME: Final = "Discern chest radiograph screening"

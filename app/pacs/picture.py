@@ -14,7 +14,7 @@ from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.domain.overlay import legend_bar
 from app.domain.screening import ExpertFinding, drawn, told_apart
 from app.pacs.own_objects import NOTICE
-from app.services.hospital.ports import Refusal, ResultContext
+from app.services.hospital.records import Refusal, ResultContext
 from app.services.rendering import Picture
 from app.services.screening import Screening
 

@@ -14,7 +14,8 @@ from app.domain.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from app.services.hospital.ports import Arrival, PollReport, Receiver
+from app.services.hospital.ports import Receiver
+from app.services.hospital.records import Arrival, PollReport
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from app.domain.errors import DestinationError
 from app.pacs.dicomweb_client import Attributes, DicomWebClient, first_value
 from app.pacs.own_objects import MANUFACTURER
 from app.pacs.pulled_film import OURS, FilmPull, Pulled, Tally
-from app.services.hospital.ports import CursorStore, PollReport
+from app.services.hospital.ports import CursorStore
+from app.services.hospital.records import PollReport
 from app.services.ports import Clock
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from app.domain.errors import DestinationError, TooLargeError
 from app.pacs.dicomweb_client import DicomWebClient
 from app.pacs.find_scu import FindScu
 from app.pacs.object_content import same_dataset
-from app.services.hospital.ports import Confirmation, ResultObject
+from app.services.hospital.records import Confirmation, ResultObject
 
 
 class ReadBack(Protocol):

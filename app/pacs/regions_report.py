@@ -17,7 +17,7 @@ from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.hot_boxes import HotMap, hot_maps
 from app.pacs.report_parts import algorithm, concept, number, report, tracking
-from app.services.hospital.ports import ResultContext, ResultObject
+from app.services.hospital.records import ResultContext, ResultObject
 from app.services.screening import Screening
 
 

@@ -24,7 +24,7 @@ from app.domain.result_identity import ResultKind, result_uid
 from app.domain.screening import ModelIdentity
 from app.domain.source_image import SourceImage
 from app.pacs.own_objects import MANUFACTURER, MODEL_NAME, finished
-from app.services.hospital.ports import ResultContext, ResultObject
+from app.services.hospital.records import ResultContext, ResultObject
 
 Group = PlanarROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 _DEVICE_OBSERVER: Final = CodedConcept("121007", "DCM", "Device")

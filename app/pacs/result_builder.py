@@ -13,7 +13,7 @@ from app.pacs.regions_report import regions_report
 from app.pacs.secondary_capture import secondary_capture
 from app.pacs.source_dataset import source_dataset
 from app.pacs.text_report import text_report
-from app.services.hospital.ports import Refusal, ResultContext, ResultObject
+from app.services.hospital.records import Refusal, ResultContext, ResultObject
 from app.services.screening import Screening
 
 

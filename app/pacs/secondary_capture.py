@@ -8,7 +8,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.own_objects import finished
-from app.services.hospital.ports import ResultContext, ResultObject
+from app.services.hospital.records import ResultContext, ResultObject
 
 
 def secondary_capture(

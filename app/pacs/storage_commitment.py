@@ -19,7 +19,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when th
 from app.domain.errors import DestinationError, ScreeningError
 from app.pacs.association import Peer, accepted_context, associated, attributes, comment_of, exchange, stream_of
 from app.pacs.dimse_status import PROCESSING_FAILURE, SUCCESS, status_of
-from app.services.hospital.ports import Commitment, CommitmentLedger, Confirmation, ResultObject
+from app.services.hospital.ports import Commitment, CommitmentLedger
+from app.services.hospital.records import Confirmation, ResultObject
 
 _REQUEST: Final = 1
 _SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)

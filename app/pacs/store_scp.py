@@ -31,7 +31,8 @@ from app.pacs.dimse_status import (
     status_of,
 )
 from app.pacs.own_objects import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
-from app.services.hospital.ports import Arrival, Commitment, Origin, Receiver
+from app.services.hospital.ports import Commitment, Receiver
+from app.services.hospital.records import Arrival, Origin
 
 _log = logging.getLogger(__name__)
 _MAX_PDU_BYTES: Final = 131_072

@@ -16,7 +16,7 @@ from app.domain.errors import DestinationError
 from app.pacs.association import Peer, accepted_context, associated, exchange, stream_of
 from app.pacs.object_content import dataset_of, transfer_syntax_of
 from app.pacs.store_status import outcome_of
-from app.services.hospital.ports import ResultObject, SendOutcome
+from app.services.hospital.records import ResultObject, SendOutcome
 
 _MEDIUM_PRIORITY: Final = 0
 

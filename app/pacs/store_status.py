@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.services.hospital.ports import SendOutcome
+from app.services.hospital.records import SendOutcome
 
 _SUCCESS: Final = 0x0000
 _ALREADY_THERE: Final = 0x0111

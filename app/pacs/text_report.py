@@ -10,7 +10,7 @@ from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.own_objects import NOTICE, finished
 from app.pacs.report_parts import concept, document_of, name_predecessor
-from app.services.hospital.ports import ResultContext, ResultObject
+from app.services.hospital.records import ResultContext, ResultObject
 from app.services.screening import Screening
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import and_, func, or_, select, update
 
 from app.domain.jobs import DeliveryState
-from app.services.hospital.ports import Delivery
+from app.services.hospital.records import Delivery
 from app.storage.schema import DELIVERIES
 from app.storage.table_part import OPEN_DELIVERY, TablePart, delivery_of
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import and_, or_, select, update
 
 from app.domain.jobs import ENDED, ArrivalOutcome, DeliveryState, JobStage, JobState, rest_after_crashes_s
-from app.services.hospital.ports import Answer, Arrival, Failure, Incoming, Job, StoredResult
+from app.services.hospital.records import Answer, Arrival, Failure, Incoming, Job, StoredResult
 from app.storage.schema import ARRIVALS, DELIVERIES, JOBS, RESULTS
 from app.storage.table_part import TablePart, job_id, job_of
 

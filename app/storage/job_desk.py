@@ -6,7 +6,7 @@ from sqlalchemy import and_, func, or_, select, update
 
 from app.domain.errors import JobConflictError
 from app.domain.jobs import ENDED, ArrivalOutcome, DeliveryState, JobStage, JobState
-from app.services.hospital.ports import Job
+from app.services.hospital.records import Job
 from app.storage.schema import ARRIVALS, DELIVERIES, JOBS
 from app.storage.table_part import OPEN_DELIVERY, TablePart, job_id
 

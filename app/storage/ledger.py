@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 
-from app.services.hospital.ports import JobEvent
+from app.services.hospital.records import JobEvent
 from app.storage.schema import CURSORS, DELIVERIES, EVENTS, JOBS, WORKERS
 from app.storage.table_part import TablePart
 

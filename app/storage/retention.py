@@ -7,7 +7,7 @@ from sqlalchemy import delete, select, update
 
 from app.domain.errors import JobConflictError
 from app.domain.jobs import ENDED, JobState
-from app.services.hospital.ports import Job
+from app.services.hospital.records import Job
 from app.storage.schema import ARRIVALS, DELIVERIES, EVENTS, JOBS, RESULTS
 from app.storage.table_part import TablePart
 

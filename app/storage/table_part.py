@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, select, update
 from app.domain.errors import JobNotFoundError
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobStage, JobState
 from app.domain.result_identity import ResultKind
-from app.services.hospital.ports import Arrival, Delivery, Job, Origin, StoredResult
+from app.services.hospital.records import Arrival, Delivery, Job, Origin, StoredResult
 from app.services.ports import Clock
 from app.storage.database import Database
 from app.storage.schema import ARRIVALS, DELIVERIES, EVENTS, JOBS, RESULTS

@@ -20,7 +20,8 @@ from app.domain.errors import (
     StorageUnavailableError,
     TooLargeError,
 )
-from app.services.hospital.ports import Arrival, Origin, Receiver
+from app.services.hospital.ports import Receiver
+from app.services.hospital.records import Arrival, Origin
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from app.bootstrap import open_services
 from app.bootstrap.hospital import HospitalSide, open_hospital
 from app.bootstrap.worker import make_answering
 from app.main import create_app
-from app.services.hospital.ports import Arrival, Failure, Origin
+from app.services.hospital.records import Arrival, Failure, Origin
 from tests.acceptance.test_page import CHROMIUM, CHROMIUM_ARGS
 from tests.api.conftest import settings_with_spool
 from tests.integration.pacs import films

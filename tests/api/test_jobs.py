@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from app.bootstrap.hospital import HospitalSide, open_hospital
 from app.domain.result_identity import ResultKind
 from app.main import create_app
-from app.services.hospital.ports import Answer, Failure, StoredResult
+from app.services.hospital.records import Answer, Failure, StoredResult
 from app.settings import Settings, load_settings
 from tests.api.conftest import settings_with_spool
 from tests.api.problems import assert_problem

@@ -11,7 +11,7 @@ from app.bootstrap import open_services
 from app.bootstrap.hospital import HospitalSide, open_hospital
 from app.bootstrap.worker import make_answering
 from app.main import create_app
-from app.services.hospital.ports import Arrival, Origin
+from app.services.hospital.records import Arrival, Origin
 from app.settings import Settings
 from tests.api.conftest import settings_with_spool
 from tests.api.problems import assert_problem

@@ -11,7 +11,7 @@ import pytest
 from app.domain.errors import JobConflictError, JobNotFoundError, StorageUnavailableError
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobStage, JobState
 from app.domain.result_identity import ResultKind
-from app.services.hospital.ports import Answer, Arrival, Failure, Incoming, Origin, StoredResult
+from app.services.hospital.records import Answer, Arrival, Failure, Incoming, Origin, StoredResult
 from app.storage.database import Database
 from app.storage.job_table import JobTable
 from tests.integration.pacs import postgres as postgreses

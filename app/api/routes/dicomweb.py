@@ -28,7 +28,7 @@ from app.domain.errors import (
     UnsupportedFormatError,
 )
 from app.domain.jobs import ArrivalOutcome
-from app.services.hospital.ports import Arrival, Origin, Receipt, RefusedArrival
+from app.services.hospital.records import Arrival, Origin, Receipt, RefusedArrival
 
 router = APIRouter(prefix="/dicomweb", tags=["dicomweb"])
 

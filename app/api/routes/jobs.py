@@ -24,7 +24,7 @@ from app.api.reading_documents import comparison_payload
 from app.api.responses import FastJSONResponse, problems
 from app.api.upload import FIELD, RAW_TYPES, read_upload
 from app.domain.jobs import JobState
-from app.services.hospital.ports import Arrival, Origin
+from app.services.hospital.records import Arrival, Origin
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -9,19 +9,8 @@ from app.domain.jobs import RetryPolicy, retry_delay_s
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.services.hospital.auditing import about
-from app.services.hospital.ports import (
-    Answer,
-    AuditTrail,
-    Failure,
-    Job,
-    ObjectReader,
-    Refusal,
-    ResultBuilder,
-    ResultContext,
-    ResultObject,
-    Spool,
-    StoredResult,
-)
+from app.services.hospital.ports import AuditTrail, ObjectReader, ResultBuilder, Spool
+from app.services.hospital.records import Answer, Failure, Job, Refusal, ResultContext, ResultObject, StoredResult
 from app.services.options import ScreeningOptions
 from app.services.screening import Screening
 
@@ -38,10 +27,6 @@ STOPPED_THE_WORKER = "stopped_the_worker"
 
 class AnswerTable(Protocol):
     """What answering needs of the job table."""
-
-    def job(self, identifier: str) -> Job:
-        """Give a job."""
-        ...
 
     def begin(self, identifier: str, model_version: str) -> Job | None:
         """Take a film up."""

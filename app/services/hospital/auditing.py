@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
-from app.services.hospital.ports import Job
+from app.services.hospital.records import Job
 
 EVENTS: Final = frozenset(
     {

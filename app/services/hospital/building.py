@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
-from app.services.hospital.ports import Refusal, ResultBuilder, ResultContext, ResultObject
+from app.services.hospital.ports import ResultBuilder
+from app.services.hospital.records import Refusal, ResultContext, ResultObject
 from app.services.screening import Screening
 
 

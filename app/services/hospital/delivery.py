@@ -8,16 +8,8 @@ from typing import Final, Protocol
 
 from app.domain.errors import DestinationError, StorageUnavailableError
 from app.domain.jobs import DeliveryState, RetryPolicy, retry_delay_s
-from app.services.hospital.ports import (
-    AuditTrail,
-    Confirmation,
-    Delivery,
-    Destination,
-    ResultObject,
-    SendOutcome,
-    Spool,
-    StoredResult,
-)
+from app.services.hospital.ports import AuditTrail, Destination, Spool
+from app.services.hospital.records import Confirmation, Delivery, ResultObject, SendOutcome, StoredResult
 from app.services.ports import Clock
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from app.domain.errors import JobConflictError, JobNotFoundError
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobState
 from app.services.hospital.auditing import about
 from app.services.hospital.housekeeping import Housekeeping
-from app.services.hospital.ports import AuditTrail, Delivery, Job, JobEvent, Spool, StoredResult
+from app.services.hospital.ports import AuditTrail, Spool
+from app.services.hospital.records import Delivery, Job, JobEvent, StoredResult
 from app.services.ports import Clock
 
 

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from app.domain.errors import JobNotFoundError, UnsupportedFormatError
 from app.services.hospital.auditing import about
-from app.services.hospital.ports import AuditTrail, Job, Spool
+from app.services.hospital.ports import AuditTrail, Spool
+from app.services.hospital.records import Job
 
 Deidentify = Callable[[bytes, bytes], bytes]
 """Gives a film without its patient, by a key (`app.pacs.deidentify`)."""

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.services.hospital.auditing import about
-from app.services.hospital.ports import AuditTrail, Job
+from app.services.hospital.ports import AuditTrail
+from app.services.hospital.records import Job
 from app.services.ports import Clock
 
 _log = logging.getLogger(__name__)

@@ -8,17 +8,8 @@ from app.domain.errors import IntakeReason, IntakeRefusedError, ScreeningError, 
 from app.domain.jobs import ArrivalOutcome
 from app.domain.source_image import SourceImage
 from app.services.hospital.auditing import about
-from app.services.hospital.ports import (
-    Arrival,
-    AuditTrail,
-    Incoming,
-    Job,
-    ObjectReader,
-    Origin,
-    Receipt,
-    RefusedArrival,
-    Spool,
-)
+from app.services.hospital.ports import AuditTrail, ObjectReader, Spool
+from app.services.hospital.records import Arrival, Incoming, Job, Origin, Receipt, RefusedArrival
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from app.domain.temporal_divergence import (
 )
 from app.services.hospital.auditing import about
 from app.services.hospital.film_record import ExpertRecord, FilmRecord, read_record
-from app.services.hospital.ports import AuditTrail, Job, Spool
+from app.services.hospital.ports import AuditTrail, Spool
+from app.services.hospital.records import Job
 from app.services.ports import PictureEncoder, RadiographDecoder
 from app.services.rendering import Picture
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.domain.reading_order import ReadingItem, Urgency, reading_key
-from app.services.hospital.ports import Job
+from app.services.hospital.records import Job
 from app.services.ports import Clock
 
 MOST_FILMS = 5000

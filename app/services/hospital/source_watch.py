@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from app.domain.errors import ScreeningError
-from app.services.hospital.ports import PollReport
+from app.services.hospital.records import PollReport
 
 _log = logging.getLogger(__name__)
 

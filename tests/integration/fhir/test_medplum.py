@@ -13,7 +13,7 @@ from app.fhir.bundle import FhirBundleBuilder
 from app.fhir.client import FhirAddress, FhirClient
 from app.fhir.destination import FhirDestination
 from app.services.hospital.audit_terms import described
-from app.services.hospital.ports import Confirmation, Refusal
+from app.services.hospital.records import Confirmation, Refusal
 from tests.integration.fhir.medplum import Medplum, medplum, why_not
 from tests.unit.fhir.screenings import CONTEXT, SOURCE, identified, screened
 from tests.unit.pacs.audit_records import RECORDS

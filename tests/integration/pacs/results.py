@@ -5,7 +5,7 @@ import io
 from pydicom import dcmread
 
 from app.domain.result_identity import ResultKind
-from app.services.hospital.ports import ResultObject
+from app.services.hospital.records import ResultObject
 from tests.integration.pacs.films import Film
 
 

@@ -8,7 +8,7 @@ from pydicom import dcmread
 
 from app.domain.errors import ScreeningError
 from app.domain.jobs import ArrivalOutcome
-from app.services.hospital.ports import Arrival, Receipt, RefusedArrival
+from app.services.hospital.records import Arrival, Receipt, RefusedArrival
 
 
 class Taking:

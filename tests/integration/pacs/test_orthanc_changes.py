@@ -11,7 +11,7 @@ from app.pacs.http_access import Access
 from app.pacs.orthanc_changes import OrthancChanges, Wanted
 from app.pacs.orthanc_client import OrthancClient
 from app.pacs.pulled_film import FilmPull
-from app.services.hospital.ports import Arrival, Origin
+from app.services.hospital.records import Arrival, Origin
 from tests.integration.pacs import films
 from tests.integration.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.integration.pacs.proxy import Answer, Proxy, Request, proxy

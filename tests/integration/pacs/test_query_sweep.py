@@ -11,7 +11,7 @@ from app.pacs.dicomweb_client import DicomWebClient
 from app.pacs.http_access import Access
 from app.pacs.pulled_film import FilmPull
 from app.pacs.query_sweep import QuerySweep, Window
-from app.services.hospital.ports import Arrival, Origin
+from app.services.hospital.records import Arrival, Origin
 from tests.integration.pacs import films
 from tests.integration.pacs.films import Film
 from tests.integration.pacs.orthanc import PASSWORD, USER, Orthanc

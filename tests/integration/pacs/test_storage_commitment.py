@@ -18,7 +18,7 @@ from app.pacs.association import Peer
 from app.pacs.storage_commitment import CommitmentReadBack, CommitmentScu
 from app.pacs.store_scp import StoreScp
 from app.pacs.store_scu import StoreScu
-from app.services.hospital.ports import Confirmation
+from app.services.hospital.records import Confirmation
 from app.storage.database import Database
 from app.storage.job_table import JobTable
 from tests.integration.pacs import films

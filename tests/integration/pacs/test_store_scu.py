@@ -16,7 +16,7 @@ from app.pacs.find_scu import FindScu
 from app.pacs.object_content import dataset_of
 from app.pacs.store_scu import StoreScu
 from app.pacs.tls import client_context
-from app.services.hospital.ports import SendOutcome
+from app.services.hospital.records import SendOutcome
 from tests.integration.pacs import films
 from tests.integration.pacs.archives import dcmtk, listener
 from tests.integration.pacs.certificates import Authority

@@ -13,7 +13,7 @@ from app.domain.errors import DestinationError
 from app.pacs.dicomweb_client import DicomWebClient
 from app.pacs.http_access import Access
 from app.pacs.read_back import ContentReadBack, QueryReadBack
-from app.services.hospital.ports import Confirmation, SendOutcome
+from app.services.hospital.records import Confirmation, SendOutcome
 from tests.integration.pacs import films
 from tests.integration.pacs.archives import listener, tls_gateway
 from tests.integration.pacs.certificates import Authority

@@ -13,7 +13,7 @@ from app.codecs.dicom_identity import DicomObjectReader
 from app.codecs.limits import DecodeLimits
 from app.domain.result_identity import ResultKind
 from app.pacs.result_builder import DicomResultBuilder
-from app.services.hospital.ports import Refusal, ResultContext, ResultObject
+from app.services.hospital.records import Refusal, ResultContext, ResultObject
 from app.services.options import ScreeningOptions
 from app.settings import load_settings
 from tests.integration.pacs import films, ohif

@@ -9,7 +9,7 @@ from app.codecs.png import PngEncoder
 from app.domain.source_image import SourceImage
 from app.inference.catalogue import load_catalogue
 from app.inference.scheduling import WorkQueue
-from app.services.hospital.ports import ResultContext
+from app.services.hospital.records import ResultContext
 from app.services.hospital.study_identity import StudyIdentity
 from app.services.options import ScreeningOptions
 from app.services.screening import Screening, ScreeningService

@@ -11,7 +11,7 @@ from app.domain.codes import PRIVATE_SCHEME
 from app.domain.result_identity import ResultKind, result_uid
 from app.domain.screening import NOTICE
 from app.fhir.bundle import FhirBundleBuilder
-from app.services.hospital.ports import Refusal, ResultObject
+from app.services.hospital.records import Refusal, ResultObject
 from app.services.screening import Screening
 from tests.unit.fhir.screenings import CONTEXT, IDENTITY, SOURCE, anonymous, identified, screened
 

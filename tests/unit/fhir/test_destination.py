@@ -10,7 +10,7 @@ from app.domain.result_identity import ResultKind
 from app.fhir.bundle import FhirBundleBuilder
 from app.fhir.client import FhirAddress, FhirClient
 from app.fhir.destination import FhirDestination
-from app.services.hospital.ports import Confirmation, Refusal, ResultObject
+from app.services.hospital.records import Confirmation, Refusal, ResultObject
 from tests.unit.fhir.fhir_server import FhirServer, fhir_server
 from tests.unit.fhir.screenings import CONTEXT, SOURCE, identified, screened
 

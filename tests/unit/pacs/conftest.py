@@ -10,7 +10,7 @@ from app.bootstrap import open_services
 from app.codecs.dicom_identity import DicomObjectReader
 from app.codecs.limits import DecodeLimits
 from app.domain.source_image import SourceImage
-from app.services.hospital.ports import ResultContext
+from app.services.hospital.records import ResultContext
 from app.services.options import ScreeningOptions
 from app.services.screening import Screening
 from app.settings import Settings

@@ -11,7 +11,7 @@ from app.domain.errors import UnreadableImageError
 from app.pacs.dicomweb_client import first_value, stow_outcomes
 from app.pacs.multipart import parts_of, written
 from app.pacs.store_status import is_permanent, outcome_of
-from app.services.hospital.ports import SendOutcome
+from app.services.hospital.records import SendOutcome
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

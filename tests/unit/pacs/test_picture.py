@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.domain.screening import NEGLIGIBLE_EVIDENCE
 from app.pacs.picture import picture_of
-from app.services.hospital.ports import ResultContext
+from app.services.hospital.records import ResultContext
 from app.services.rendering import Picture
 from app.services.screening import Screening
 

@@ -11,7 +11,7 @@ from app.codecs.dicom_identity import DicomObjectReader
 from app.codecs.limits import DecodeLimits
 from app.domain.result_identity import ResultKind
 from app.pacs.result_builder import DicomResultBuilder
-from app.services.hospital.ports import Refusal, ResultContext
+from app.services.hospital.records import Refusal, ResultContext
 from tests.integration.pacs import films
 from tests.phantoms import dicom_bytes
 

@@ -19,7 +19,7 @@ from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.own_objects import IMPLEMENTATION_UID
 from app.pacs.result_builder import DicomResultBuilder
-from app.services.hospital.ports import Refusal, ResultContext, ResultObject
+from app.services.hospital.records import Refusal, ResultContext, ResultObject
 from app.services.screening import Screening
 from tests.phantoms import RIGHT_LOWER, chest_film, dicom_bytes, dicom_dataset
 

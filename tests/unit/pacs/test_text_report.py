@@ -12,7 +12,7 @@ from app.codecs.dicom_identity import DicomObjectReader
 from app.codecs.limits import DecodeLimits
 from app.domain.result_identity import ResultKind
 from app.pacs.result_builder import DicomResultBuilder
-from app.services.hospital.ports import ResultContext
+from app.services.hospital.records import ResultContext
 from app.services.options import ScreeningOptions
 from app.services.screening import Screening
 from app.settings import load_settings

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.jobs import ArrivalOutcome, DeliveryState
 from app.domain.result_identity import ResultKind
-from app.services.hospital.ports import Answer, Arrival, Delivery, Incoming, Origin, PollReport, StoredResult
+from app.services.hospital.records import Answer, Arrival, Delivery, Incoming, Origin, PollReport, StoredResult
 from app.services.hospital.source_watch import SourceWatch
 from app.storage.database import Database
 from app.storage.job_table import JobTable

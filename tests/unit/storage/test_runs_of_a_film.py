@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.services.hospital.ports import Arrival, Failure, Incoming, Origin
+from app.services.hospital.records import Arrival, Failure, Incoming, Origin
 from app.storage.database import Database
 from app.storage.job_table import JobTable
 

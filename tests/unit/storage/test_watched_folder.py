@@ -12,7 +12,7 @@ from app.bootstrap.hospital import open_hospital
 from app.bootstrap.sources import make_pollers
 from app.domain.errors import StorageFullError, UnreadableImageError
 from app.domain.jobs import ArrivalOutcome
-from app.services.hospital.ports import Arrival, Origin, Receipt
+from app.services.hospital.records import Arrival, Origin, Receipt
 from app.settings import Settings
 from app.storage.watched_folder import FolderReport, WatchedFolder
 from tests.integration.pacs import films

@@ -11,7 +11,7 @@ import pytest
 from app.bootstrap import SystemClock
 from app.domain.jobs import DeliveryState, JobState
 from app.domain.result_identity import ResultKind
-from app.services.hospital.ports import Answer, Arrival, Failure, Incoming, Origin, StoredResult
+from app.services.hospital.records import Answer, Arrival, Failure, Incoming, Origin, StoredResult
 from app.storage.database import Database
 from app.storage.job_table import JobTable
 from app.workflows.durable_work import Worker, WorkLimits

@@ -7,7 +7,7 @@ from typing import Any
 from app.domain.jobs import DeliveryState, RetryPolicy
 from app.domain.result_identity import ResultKind
 from app.services.hospital.delivery import DeliveryService
-from app.services.hospital.ports import Confirmation, Delivery, ResultObject, SendOutcome, StoredResult
+from app.services.hospital.records import Confirmation, Delivery, ResultObject, SendOutcome, StoredResult
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

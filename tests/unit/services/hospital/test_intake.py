@@ -17,7 +17,7 @@ from app.domain.errors import IntakeRefusedError, ScreeningError, StorageFullErr
 from app.domain.jobs import ArrivalOutcome
 from app.domain.source_image import SourceImage
 from app.services.hospital.intake import IntakeService
-from app.services.hospital.ports import Arrival, Incoming, Job, Origin
+from app.services.hospital.records import Arrival, Incoming, Job, Origin
 from app.storage.database import Database
 from app.storage.job_table import JobTable
 from app.storage.spool import FileSpool
