@@ -35,7 +35,7 @@ run: $(RUN_STAMP)
 ## test        install what tests need into .venv-dev, and run them all but the slow ones and the benchmarks
 test: $(DEV_STAMP)
 	@sh tools/system_packages.sh $(TEST_COMMANDS)
-	$(DEV_ENV)/bin/python -m pytest --cov --cov-report= $(PYTEST_ARGS)
+	$(DEV_ENV)/bin/python -m pytest --numprocesses=2 --dist=loadgroup --cov --cov-report= $(PYTEST_ARGS)
 	@echo "Lines and branches covered: $$($(DEV_ENV)/bin/python -m coverage report --format=total) % (make cover)"
 
 ## cover       what the last `make test` covered; fails where app/domain is not complete

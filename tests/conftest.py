@@ -7,6 +7,15 @@ import pytest
 from tests.phantoms import RIGHT_LOWER, chest_film, png_bytes
 from tests.toy_models import write_catalogue, write_model, write_release_with_lungs
 
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make two groups for `make test`, which runs them side by side: what trains, and everything else in its order."""
+    for item in items:
+        trains = "training" in item.path.relative_to(ROOT).parts
+        item.add_marker(pytest.mark.xdist_group("training" if trains else "service"))
+
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
