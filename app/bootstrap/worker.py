@@ -11,6 +11,7 @@ from app.bootstrap import Services
 from app.bootstrap.destinations import destination_of
 from app.bootstrap.hospital import HospitalSide, workflow_database_url
 from app.domain.jobs import RetryPolicy
+from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.fhir.bundle import FhirBundleBuilder
 from app.pacs.association import Peer
@@ -48,6 +49,7 @@ def make_answering(side: HospitalSide, services: Services, destinations: Mapping
         options=_OPTIONS,
         document=_document,
         record=record_of,
+        always={ResultKind.FHIR_BUNDLE},
         retry=RetryPolicy(work.retry_first_s, work.retry_most_s, work.film_attempts),
         matched=_order_match(side),
     )

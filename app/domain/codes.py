@@ -122,6 +122,7 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "intake_refused": ("intake_refused", "Object cannot be taken"),
     "missing_uid": ("missing_uid", "Identifier missing"),
     "invalid_uid": ("invalid_uid", "Identifier is no UID"),
+    "uid_mismatch": ("uid_mismatch", "Object is not the one announced"),
     "not_dicom": ("not_dicom", "Not a DICOM object"),
     "not_configured": ("not_configured", "Service not configured for it"),
     "other_study": ("other_study", "Object of another study"),

@@ -16,6 +16,7 @@ from app.settings import Settings
 from tests.api.conftest import settings_with_spool
 from tests.api.problems import assert_problem
 from tests.integration.pacs import films
+from tests.phantoms import chest_film, png_bytes
 
 ARRIVAL = Arrival(Origin.C_STORE, "MODALITY")
 
@@ -64,6 +65,33 @@ def test_what_may_be_missed_comes_first_and_refusals_are_not_lost(client: TestCl
     ranks = [order.index(film["urgency"]) for film in listed]
     assert ranks == sorted(ranks)
     assert {film["job_id"] for film in listed if film["urgency"] == "needs_eyes"} >= {refused, waiting}
+
+
+def test_answers_and_refusals_are_given_as_fhir_without_a_fhir_server(client: TestClient, side: HospitalSide) -> None:
+    answered, waiting = take(side, 1), take(side, 2)
+    refused = side.receiver.receive(next(iter(films.refusals().values())).content, ARRIVAL).job_id
+    upload = side.receiver.receive(png_bytes(chest_film(320, 288)), Arrival(Origin.UPLOAD, "nurse")).job_id
+    side.table.cancel(waiting, "cancelled_by_operator", "taken back")
+    answer_all(side)
+
+    said = client.get(f"/v1/jobs/{answered}/fhir")
+
+    assert said.headers["content-type"] == "application/fhir+json"
+    assert said.headers["cache-control"] == "private, no-store"
+    found = {each["resource"]["resourceType"]: each["resource"] for each in said.json()["entry"]}
+    assert found.keys() == {"ImagingStudy", "Device", "Observation", "DiagnosticReport", "Provenance"}
+    assert found["DiagnosticReport"]["status"] == "preliminary"
+    report = client.get(f"/v1/jobs/{refused}/fhir").json()
+    assert {
+        each["resource"]["status"]
+        for each in report["entry"]
+        if each["resource"]["resourceType"] in {"DiagnosticReport", "Observation"}
+    } == {"cancelled"}
+    no_study = assert_problem(client.get(f"/v1/jobs/{upload}/fhir"), 409, "job_conflict")
+    assert "only films that are DICOM objects" in no_study
+    assert "it is cancelled" in assert_problem(client.get(f"/v1/jobs/{waiting}/fhir"), 409, "job_conflict")
+    side.housekeeping.purge(side.table.job(answered), "an operator")
+    assert_problem(client.get(f"/v1/jobs/{answered}/fhir"), 404, "job_not_found")
 
 
 def test_two_films_of_one_patient_are_compared(client: TestClient, side: HospitalSide) -> None:

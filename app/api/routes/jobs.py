@@ -154,6 +154,18 @@ async def get_answer(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> R
 
 
 @router.get(
+    "/{job_id}/fhir",
+    summary="A job's answer or refusal as a FHIR R4 transaction",
+    response_class=Response,
+    responses={200: {"content": {"application/fhir+json": {}}}, **problems(404, 409, 503)},
+)
+async def get_fhir(user: CallerDep, job_id: JobId, hospital: HospitalDep) -> Response:
+    """Give ImagingStudy, Observations, DiagnosticReport, Devices and Provenance of a DICOM film."""
+    content = await run_in_threadpool(hospital.desk.fhir, job_id, user)
+    return Response(content, media_type="application/fhir+json", headers={"Cache-Control": "private, no-store"})
+
+
+@router.get(
     "/{job_id}/comparison",
     summary="A film beside the last one of the same patient",
     response_class=Response,

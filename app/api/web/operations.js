@@ -170,6 +170,7 @@ async function look(id) {
   const open = !["succeeded", "failed", "cancelled"].includes(job.state);
   const acts = [
     job.has_answer ? h("a", { class: "button small", href: `v1/jobs/${id}/answer`, target: "_blank", rel: "noopener" }, "Answer (JSON)") : null,
+    job.results.some((each) => each.kind === "fhir") ? h("a", { class: "button small", href: `v1/jobs/${id}/fhir`, target: "_blank", rel: "noopener" }, "FHIR (JSON)") : null,
     open ? button("Take back", () => act(`v1/jobs/${id}/cancel`, "POST")) : button("Answer anew", () => act(`v1/jobs/${id}/screen-again`, "POST")),
     open ? null : button("Purge", () => purge(id), "danger"),
   ];

@@ -82,6 +82,8 @@ class AnsweringService:
         A screening as the compact record that later films are compared with.
     retry
         For failures that are not the film's.
+    always
+        Kinds that are built and kept whether or not a destination wants them.
     matched
         Gives a film the accession number of its order, where it has none; never fails.
     """
@@ -101,6 +103,7 @@ class AnsweringService:
         document: Callable[[Job, Screening], bytes],
         record: Callable[[Screening], bytes],
         retry: RetryPolicy,
+        always: Collection[ResultKind] = (),
         matched: Callable[[SourceImage], SourceImage] = lambda source: source,
     ) -> None:
         self._matched = matched
@@ -108,6 +111,7 @@ class AnsweringService:
         self._spool, self._table, self._audit = spool, table, audit
         self._model_version, self._wanted, self._options = model_version, dict(wanted), options
         self._document, self._record, self._retry = document, record, retry
+        self._kinds = frozenset(always).union(*wanted.values())
 
     def answer(self, identifier: str) -> None:
         """Answer one film, or put it back for later; whatever happens is written into its job.
@@ -145,7 +149,6 @@ class AnsweringService:
         )
         if source is not None:
             source = self._matched(source)
-        kinds = frozenset(kind for wanted in self._wanted.values() for kind in wanted)
         screening: Screening | None = None
         try:
             if job.runs > MOST_RUNS:
@@ -161,9 +164,9 @@ class AnsweringService:
             refusal = Refusal(error.problem_code, error.detail)
         objects: tuple[ResultObject, ...] = ()
         if source is not None and screening is not None:
-            objects = self._builder.answered(source, screening, context, kinds)
+            objects = self._builder.answered(source, screening, context, self._kinds)
         elif source is not None and refusal is not None:
-            objects = self._builder.refused(source, refusal, context, kinds)
+            objects = self._builder.refused(source, refusal, context, self._kinds)
         results = [
             StoredResult(
                 each.kind,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from app.domain.errors import JobConflictError, JobNotFoundError
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobState
+from app.domain.result_identity import ResultKind
 from app.services.hospital.auditing import about
 from app.services.hospital.housekeeping import Housekeeping
 from app.services.hospital.ports import AuditTrail, Spool
@@ -275,6 +276,26 @@ class OperatorDesk:
             raise JobNotFoundError("the job's answer has been purged")
         self._audit.record("accessed", user=user, **about(job))
         return self._spool.get(job.answer_key)
+
+    def fhir(self, identifier: str, user: str) -> bytes:
+        """Give the answer, or the refusal, as the FHIR transaction that FHIR destinations are sent.
+
+        Raises
+        ------
+        JobNotFoundError
+            If there is no job, or its bundle has been purged.
+        JobConflictError
+            If it has none: unanswered, or no DICOM object, so that there is no study to speak of.
+        """
+        job = self._table.job(identifier)
+        bundle = next((each for each in self._table.results(identifier) if each.kind is ResultKind.FHIR_BUNDLE), None)
+        if bundle is None:
+            why = f"it is {job.state}" if job.outcome is None else "only films that are DICOM objects have one"
+            raise JobConflictError(f"the job has no FHIR bundle; {why}")
+        if not (bundle.content_key and self._spool.holds(bundle.content_key)):
+            raise JobNotFoundError("the job's FHIR bundle has been purged")
+        self._audit.record("accessed", user=user, **about(job))
+        return self._spool.get(bundle.content_key)
 
     def events(self, after: int, identifier: str | None = None) -> list[JobEvent]:
         """Give events with larger numbers."""
