@@ -9,6 +9,7 @@ import numpy as np
 from app.domain.arrays import ActivationMap, FloatMap
 from app.domain.directed_divergence import DirectedDivergence
 from app.domain.ensemble import EnsembleResult
+from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.domain.lungs import LungFields
 from app.domain.multiclass import ClassesFinding
 from app.domain.operating_point import Decision, OperatingPoint, PostTest
@@ -159,7 +160,7 @@ def intended_use(interest: ExpertFinding, overlap: ExpertFinding) -> tuple[bool,
     short = [finding for finding in (interest, overlap) if finding.decision != "positive"]
     if not short:
         return True, None
-    said = " and ".join(f"{f.name} is {f.decision} ({_where(f)})" for f in short)
+    said = " and ".join(f"the {DISPLAY_NAMES.get(f.name, f.name)} expert is {f.decision} ({_where(f)})" for f in short)
     return False, f"The divergence is meant for films that both experts find positive; {said}."
 
 
@@ -174,9 +175,16 @@ def _where(finding: ExpertFinding) -> str:
 
 
 def told_apart(*values: float) -> tuple[str, ...]:
-    """Write numbers in 0..1 with two decimals, or with as many more, up to six, as it takes to tell them apart."""
+    """Write numbers in 0..1 with two decimals, or with as many more, up to six, as it takes to tell them apart.
+
+    From 0 and 1 as well: what is nearly certain is not written as certain.
+    """
+    different = len({0.0, 1.0, *values})
 
     def written(decimals: int) -> tuple[str, ...]:
         return tuple(f"{value:.{decimals}f}" for value in values)
 
-    return next((text for text in map(written, range(2, 6)) if len(set(text)) == len(set(values))), written(6))
+    def tells(decimals: int) -> bool:
+        return len({*(f"{end:.{decimals}f}" for end in (0.0, 1.0)), *written(decimals)}) == different
+
+    return written(next(filter(tells, range(2, 6)), 6))

@@ -29,7 +29,7 @@ def findings_report(source: SourceImage, study: Dataset, screening: Screening, c
                 finding_type=concept(codes.finding_code(expert.name)),
                 method=concept(codes.CLASS_ACTIVATION),
                 algorithm_id=algorithm(
-                    f"Discern expert {expert.title}",
+                    f"Discern {expert.title}",
                     context,
                     [model for model in experts if model.name == expert.name],
                     [f"alpha {each.alpha:g}" for each in (result.divergence.maps if result.divergence else ())],

@@ -107,7 +107,9 @@ def _statements(experts: Sequence[ExpertFinding], screening: Screening) -> list[
     if ensemble is not None:
         likely = [each for each in ensemble.labels if each.evaluated]
         likely.sort(key=lambda each: -each.probability)
-        named = ", ".join(f"{DISPLAY_NAMES.get(each.name, each.name)} {each.probability:.2f}" for each in likely[:4])
+        named = ", ".join(
+            f"{DISPLAY_NAMES.get(each.name, each.name)} {told_apart(each.probability)[0]}" for each in likely[:4]
+        )
         lines.append((f"Ensemble: {named}", _FAINT))
     divergence = screening.result.divergence
     if divergence is not None and divergence.reason:

@@ -35,8 +35,8 @@ def test_the_reason_names_the_expert_that_is_not_positive_and_its_numbers(decisi
 
     assert not intended
     assert reason is not None
-    assert f"covid19 is {decision} (0.25 below 0.50)" in reason
-    assert "pneumonia" not in reason
+    assert f"the COVID-19 expert is {decision} (0.25 below 0.50)" in reason
+    assert "Pneumonia" not in reason
 
 
 @pytest.mark.parametrize(("probability", "words"), [(0.45, "0.45 between 0.40 and 0.60"), (0.7, "(0.70)")])
@@ -57,7 +57,7 @@ def test_the_reason_of_an_expert_that_was_not_measured_on_such_films_is_what_the
     _, reason = intended_use(doubted, finding("pneumonia", "positive", 0.9))
 
     assert reason is not None
-    assert "covid19 is indeterminate (inverted, lateral view)" in reason
+    assert "the COVID-19 expert is indeterminate (inverted, lateral view)" in reason
 
 
 def test_the_reason_names_both_experts_when_neither_is_positive() -> None:
@@ -65,8 +65,8 @@ def test_the_reason_names_both_experts_when_neither_is_positive() -> None:
 
     assert not intended
     assert reason is not None
-    assert "covid19 is negative" in reason
-    assert "and pneumonia is negative" in reason
+    assert "the COVID-19 expert is negative" in reason
+    assert "and the Pneumonia expert is negative" in reason
 
 
 def test_the_notice_says_that_this_is_not_for_diagnosis() -> None:
@@ -80,6 +80,10 @@ def test_the_notice_says_that_this_is_not_for_diagnosis() -> None:
         ((0.1632, 0.1634, 0.1635), ("0.1632", "0.1634", "0.1635")),
         ((0.5, 0.5), ("0.50", "0.50")),
         ((0.1, 0.1 + 1e-9), ("0.100000", "0.100000")),
+        ((0.9987,), ("0.999",)),
+        ((1.0, 0.9951), ("1.000", "0.995")),
+        ((0.0012, 0.5), ("0.001", "0.500")),
+        ((1e-9,), ("0.000000",)),
     ],
 )
 def test_numbers_are_written_as_long_as_it_takes_to_tell_them_apart(

@@ -172,7 +172,7 @@ def test_a_film_that_lies_wrong_is_flagged_and_decides_nothing(fact: str) -> Non
     assert (first(result).decision, first(result).doubts) == ("indeterminate", (fact,))
     assert result.divergence is not None
     assert not result.divergence.intended_use
-    assert f"covid19 is indeterminate ({fact})" in (result.divergence.reason or "")
+    assert f"expert is indeterminate ({fact})" in (result.divergence.reason or "")
     assert result.ensemble is not None
     assert {label.decision for label in result.ensemble.labels} == {"indeterminate"}
     assert fact in result.ensemble.flags
