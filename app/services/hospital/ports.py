@@ -117,7 +117,7 @@ class Spool(Protocol):
 
 
 class ResultBuilder(Protocol):
-    """Answers as DICOM objects (PACS.md section 3); deterministic: same arguments, same bytes."""
+    """Answers as DICOM objects (docs/dicom-conformance.md); deterministic: same arguments, same bytes."""
 
     def answered(
         self, source: SourceImage, screening: Screening, context: ResultContext, kinds: Collection[ResultKind]

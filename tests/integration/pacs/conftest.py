@@ -61,7 +61,7 @@ def start_orthanc(net: Network, tmp_path: Path) -> Iterator[Callable[..., Orthan
 
 @pytest.fixture
 def pacs(start_orthanc: Callable[..., Orthanc]) -> Orthanc:
-    """One Orthanc with PACS.md's configuration, empty."""
+    """One Orthanc as hospitals configure it, empty."""
     return start_orthanc()
 
 

@@ -1,4 +1,4 @@
-"""Objects that mean harm: bombs, deep nests, evil names, files that are two things at once (PACS.md, X14)."""
+"""Objects that mean harm: bombs, deep nests, evil names, files that are two things at once (docs/faults.md, X14)."""
 
 import io
 import struct

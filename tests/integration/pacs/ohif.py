@@ -1,4 +1,4 @@
-"""The OHIF viewer of npm before a PACS, and a browser that looks at a study in it (PACS.md, F12)."""
+"""The OHIF viewer of npm before a PACS, and a browser that looks at a study in it (docs/faults.md, F12)."""
 
 import base64
 import contextlib

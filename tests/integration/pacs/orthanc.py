@@ -1,4 +1,4 @@
-"""A real PACS: Debian's Orthanc, in a network namespace because it listens on every address (PACS.md, section 2)."""
+"""A real PACS: Debian's Orthanc, in a network namespace because it listens on every address."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""We are killed, upgraded, and our clock jumps: work goes on where it was (PACS.md, X4, X9, X16, X17)."""
+"""We are killed, upgraded, and our clock jumps: work goes on where it was (docs/faults.md, X4, X9, X16, X17)."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""Results reach every destination once, whatever it says or does (PACS.md, X1, X7, X10, X11, X15, X16, X18)."""
+"""Results reach every destination once, whatever it says or does (docs/faults.md, X1, X7, X10, X11, X15 to X18)."""
 
 import json
 import threading

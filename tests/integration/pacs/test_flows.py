@@ -1,4 +1,4 @@
-"""From DICOM in to DICOM out, against a real Orthanc (PACS.md, F1 to F14)."""
+"""From DICOM in to DICOM out, against a real Orthanc (docs/faults.md, F1 to F14)."""
 
 import io
 import time

@@ -1,4 +1,4 @@
-"""Every result object is clean by both validators, whatever film it came of (PACS.md, F11, F14)."""
+"""Every result object is clean by both validators, whatever film it came of (docs/faults.md, F11, F14)."""
 
 import io
 from collections.abc import Iterator
