@@ -1,4 +1,4 @@
-"""Nothing that was acknowledged is lost on its way in; nothing that is not whole gets in (docs/faults.md, X2 to X14)."""
+"""Nothing acknowledged is lost on its way in, and nothing that is not whole gets in (docs/faults.md, X2 to X14)."""
 
 import io
 import socket
