@@ -99,6 +99,8 @@ def test_one_film_is_shown_whole_and_purged_only_when_sure(page: Page, hospital:
     row = page.locator("#jobs tbody tr", has_text="not analysed")
     row.get_by_role("button", name="Look").click()
     expect(page.locator("#detail")).to_contain_text("arrival accepted")
+    bundle = page.locator("#detail").get_by_role("link", name="FHIR (JSON)").get_attribute("href")
+    assert page.request.get(f"{url}/{bundle}").json()["type"] == "transaction"
     page.get_by_role("button", name="Purge", exact=True).click()
     page.get_by_role("button", name="Keep it").click()
     assert len(side.table.jobs()) == 4

@@ -61,12 +61,15 @@ def summary(ours: Hospital) -> Any:
     return httpx2.get(f"{ours.url}/v1/jobs/summary", timeout=30, trust_env=False).json()
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(("database", "workers"), [("sqlite", 1), ("postgresql", 1), ("postgresql", 2)])
 @pytest.mark.parametrize("models", ["toy", "shipped"])
-def test_films_a_minute_through_the_pipeline(run: Callable[..., Hospital], models: str, database: str) -> None:
+def test_films_a_minute_through_the_pipeline(
+    run: Callable[..., Hospital], models: str, database: str, workers: int
+) -> None:
     if database == "postgresql" and postgres.why_not():
         pytest.skip(str(postgres.why_not()))
     ours = run(models, database)
+    others = [ours.add_worker(f"worker-{number}") for number in range(2, workers + 1)]
     wanted = [drawn(number, models) for number in range(FILMS[models])]
 
     started = time.perf_counter()
@@ -85,15 +88,15 @@ def test_films_a_minute_through_the_pipeline(run: Callable[..., Hospital], model
 
     assert set(statuses.values()) == {senders.SUCCESS}
     publish(
-        f"pipeline-{models}-{database}",
+        f"pipeline-{models}-{database}-{workers}",
         {
             "films": len(wanted),
             "film": f"{HEIGHTS[models][0]} x {HEIGHTS[models][1]}, 12 bits",
-            "workers": 1,
+            "workers": workers,
             "received_films_per_minute": round(60 * len(wanted) / received_s),
             "answered_and_delivered_films_per_minute": round(60 * len(wanted) / took_s, 1),
             "oldest_age_s": round(oldest_s, 1),
-            "memory_mib": ours.pacs.memory_bytes() >> 20,
+            "memory_mib": [each.memory_bytes() >> 20 for each in (ours.pacs, *others)],
         },
     )
 

@@ -96,6 +96,7 @@ class Hospital:
             folder / "web", ["serve", "--port", str(self.http_port)], common, [("127.0.0.1", self.http_port)]
         )
         self.url = f"http://127.0.0.1:{self.http_port}"
+        self._more: list[Discern] = []
 
     def start(self, *, web: bool = False, split: bool = False) -> "Hospital":
         """Start listener, pollers and worker, in one process or two, and the web service where it is wanted."""
@@ -105,6 +106,14 @@ class Hospital:
             self.web.start()
         return self
 
+    def add_worker(self, name: str) -> Discern:
+        """Start one more worker on the same queue."""
+        folder = self.spool.parent / name
+        made = Discern(folder, ["pacs", "serve", "--roles", "work"], self.settings | {"WORK__NAME": name})
+        made.start()
+        self._more.append(made)
+        return made
+
     def close(self) -> None:
         """End whatever runs."""
         for process in self.processes:
@@ -113,7 +122,7 @@ class Hospital:
     @property
     def processes(self) -> list[Discern]:
         """All of them, running or not."""
-        return [self.pacs, self.receiver, self.worker, self.web]
+        return [self.pacs, self.receiver, self.worker, self.web, *self._more]
 
     def tail(self) -> str:
         """The end of every log."""
