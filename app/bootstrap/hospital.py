@@ -57,14 +57,14 @@ class HospitalSide:
 def database_url(settings: Settings) -> str:
     """Where the job table is."""
     url = settings.spool.database_url.get_secret_value()
-    return url or f"sqlite:///{_spool_dir(settings).resolve() / 'jobs.sqlite'}"
+    return url or f"sqlite:///{spool_dir(settings).resolve() / 'jobs.sqlite'}"
 
 
 def workflow_database_url(settings: Settings) -> str:
     """Where the durable-execution library keeps what is under way: beside the job table."""
     url = database_url(settings)
     if url.startswith("sqlite"):
-        return f"sqlite:///{_spool_dir(settings).resolve() / 'workflows.sqlite'}"
+        return f"sqlite:///{spool_dir(settings).resolve() / 'workflows.sqlite'}"
     return url
 
 
@@ -77,13 +77,13 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
     StorageUnavailableError
         If the spool cannot be written to, or the database does not answer.
     """
-    folder, clock = _spool_dir(settings), SystemClock()
+    folder, clock = spool_dir(settings), SystemClock()
     spool = FileSpool(folder, settings.spool.max_bytes, settings.spool.reserve_bytes)
     database = Database(database_url(settings))
     try:
         table = JobTable(database, clock)
         limits = decode_limits(settings)
-        secret = _patient_secret(folder)
+        secret = patient_secret(folder)
         reader = DicomObjectReader(limits, secret)
         decoder = FilmDecoder(limits)
 
@@ -112,13 +112,20 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
         database.close()
 
 
-def _spool_dir(settings: Settings) -> Path:
+def spool_dir(settings: Settings) -> Path:
+    """Where the spool is.
+
+    Raises
+    ------
+    StorageUnavailableError
+        If there is none.
+    """
     if settings.spool.dir is None:
         raise StorageUnavailableError("DISCERN_SPOOL__DIR is not set: the hospital side keeps films there")
     return settings.spool.dir
 
 
-def _patient_secret(folder: Path) -> bytes:
+def patient_secret(folder: Path) -> bytes:
     """Give the key that stands between patients' numbers and their hashes; made once, never shown."""
     path = folder / _KEY_FILE
     try:

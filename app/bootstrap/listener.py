@@ -1,12 +1,16 @@
 """Joins the DICOM listener."""
 
+import ssl
+
 from app.bootstrap.hospital import HospitalSide
+from app.pacs.doorway import ServerContext
 from app.pacs.store_scp import ListenerLimits, StoreScp
 from app.pacs.tls import server_context
+from app.services.hospital.refused_callers import RefusedCallers
 
 
-def make_listener(side: HospitalSide) -> StoreScp:
-    """Make the listener of the settings.
+def make_listener(side: HospitalSide, refused: RefusedCallers) -> StoreScp:
+    """Make the listener of the settings; it tells of callers that it turns away.
 
     Raises
     ------
@@ -14,9 +18,13 @@ def make_listener(side: HospitalSide) -> StoreScp:
         ``configuration`` where a certificate cannot be read.
     """
     settings = side.settings.pacs
-    tls = None
+    tls: ServerContext | None = None
     if settings.tls_certificate is not None and settings.tls_key is not None:
-        tls = server_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        context = server_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+        def tls() -> ssl.SSLContext:
+            return context
+
     limits = ListenerLimits(
         object_bytes=side.settings.limits.max_upload_bytes,
         held_bytes=settings.max_held_bytes,
@@ -26,5 +34,6 @@ def make_listener(side: HospitalSide) -> StoreScp:
         idle_s=settings.idle_s,
     )
     return StoreScp(
-        side.receiver, settings.ae_title, settings.callers, settings.any_called, limits, tls, side.table.reported
-    )
+        side.receiver, settings.ae_title, settings.callers, settings.any_called, limits, tls, side.table.reported,
+        refused.refused,
+    )  # fmt: skip

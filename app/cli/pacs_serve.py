@@ -7,16 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 
 from app.bootstrap import open_services
-from app.bootstrap.hospital import HospitalSide, open_hospital
+from app.bootstrap.configuration import note_configuration
+from app.bootstrap.hospital import HospitalSide, open_hospital, patient_secret, spool_dir
 from app.bootstrap.listener import make_listener
 from app.bootstrap.sources import make_pollers
 from app.bootstrap.worker import make_worker
 from app.cli.exit_codes import OK
 from app.domain.errors import ScreeningError
+from app.services.hospital.refused_callers import RefusedCallers
 from app.settings import Settings
 
 _log = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 600.0
+_REFUSALS_EVERY_S = 30.0
 
 
 def serve(settings: Settings, roles: frozenset[str]) -> int:
@@ -28,6 +31,10 @@ def serve(settings: Settings, roles: frozenset[str]) -> int:
         side = running.enter_context(open_hospital(settings))
         side.audit.record("started", user="discern")
         running.callback(side.audit.record, "stopped", user="discern")
+        folder = spool_dir(settings)
+        changed = note_configuration(settings, side.audit, folder, patient_secret(folder), roles)
+        if changed:
+            _log.info("configuration_changed", extra={"parts": ",".join(changed)})
         if "work" in roles:
             services = running.enter_context(open_services(settings))
             running.enter_context(make_worker(side, services).running(settings.shutdown_timeout_s))
@@ -36,7 +43,10 @@ def serve(settings: Settings, roles: frozenset[str]) -> int:
             for name, poll, every_s in make_pollers(side):
                 running.enter_context(_repeated(name, poll, every_s, stop))
         if "listen" in roles:
-            port = running.enter_context(_listener(side))
+            refused = RefusedCallers(side.audit)
+            running.callback(refused.close)
+            running.enter_context(_repeated("refused callers", refused.write_due, _REFUSALS_EVERY_S, stop))
+            port = running.enter_context(_listener(side, refused))
             _log.info("listening", extra={"ae_title": settings.pacs.ae_title, "port": port})
         _log.info("running", extra={"roles": ",".join(sorted(roles))})
         stop.wait()
@@ -45,9 +55,10 @@ def serve(settings: Settings, roles: frozenset[str]) -> int:
 
 
 @contextlib.contextmanager
-def _listener(side: HospitalSide) -> Iterator[int]:
+def _listener(side: HospitalSide, refused: RefusedCallers) -> Iterator[int]:
     settings = side.settings.pacs
-    with make_listener(side).listening(settings.host, settings.port, side.settings.shutdown_timeout_s) as port:
+    listener = make_listener(side, refused)
+    with listener.listening(settings.host, settings.port, side.settings.shutdown_timeout_s) as port:
         yield port
 
 

@@ -1,8 +1,6 @@
 """C-STORE, C-ECHO and storage commitment reports as a provider (PS3.4, B, A, J); acknowledged only once durable."""
 
 import logging
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -30,9 +28,11 @@ from app.pacs.dimse_status import (
     SUCCESS,
     status_of,
 )
+from app.pacs.doorway import Doorway, ServerContext, TurnedAway
 from app.pacs.own_objects import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 from app.services.hospital.ports import Commitment, Receiver
 from app.services.hospital.records import Arrival, Origin
+from app.services.hospital.refused_callers import clean_ae_title
 
 _log = logging.getLogger(__name__)
 _MAX_PDU_BYTES: Final = 131_072
@@ -107,9 +107,11 @@ class StoreScp:
     limits
         Of callers.
     tls
-        Server side context; None is plain DICOM.
+        Gives the server side's context for each connection; None is plain DICOM.
     commitment
         Is told of storage commitment results.
+    turned_away
+        Is told of callers that are refused.
     """
 
     def __init__(  # noqa: PLR0917  # what a deployment may change of it
@@ -119,10 +121,12 @@ class StoreScp:
         callers: Collection[str] = (),
         any_called: bool = False,
         limits: ListenerLimits = ListenerLimits(),  # frozen
-        tls: ssl.SSLContext | None = None,
+        tls: ServerContext | None = None,
         commitment: Commitment | None = None,
+        turned_away: TurnedAway = lambda *_: None,
     ) -> None:
-        self._receiver, self._limits, self._tls, self._commitment = receiver, limits, tls, commitment
+        self._receiver, self._limits, self._commitment = receiver, limits, commitment
+        self._doorway = Doorway(limits.associations, limits.associations_per_peer, limits.request_s, tls, turned_away)
         self._held = _Held(limits)
         ae = AE(ae_title)
         ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_UID, IMPLEMENTATION_NAME
@@ -154,11 +158,11 @@ class StoreScp:
             (evt.EVT_N_EVENT_REPORT, self._on_event_report),
             (evt.EVT_PDU_RECV, self._on_pdu),
             (evt.EVT_CONN_CLOSE, self._on_close),
-            (evt.EVT_REJECTED, _on_rejected),
+            (evt.EVT_REJECTED, self._doorway.on_rejected),
         ]
-        server = self._ae.start_server((host, port), block=False, evt_handlers=handlers, ssl_context=self._tls)
+        server = self._ae.start_server((host, port), block=False, evt_handlers=handlers)
         assert isinstance(server, ThreadedAssociationServer)
-        _guard(server, self._limits)
+        self._doorway.guard(server)
         try:
             assert server.socket is not None
             yield int(server.socket.getsockname()[1])
@@ -204,7 +208,7 @@ class StoreScp:
             return _status(CANNOT_UNDERSTAND, "the data set is missing")
         if not (_is_uid(sop_class) and _is_uid(sop_instance)):
             return _status(DATA_SET_MISMATCH, "invalid_uid: the command's SOP UIDs are no UIDs")
-        sender = str(event.assoc.requestor.ae_title).strip()
+        sender = clean_ae_title(event.assoc.requestor.ae_title)
         content = _part_10(sop_class, sop_instance, event.context.transfer_syntax, sender, dataset)
         if len(content) > self._limits.object_bytes:
             return _status(CANNOT_UNDERSTAND, f"too_large: more than {self._limits.object_bytes} bytes")
@@ -236,41 +240,6 @@ class StoreScp:
 def _on_echo(event: evt.Event) -> int:
     _log.debug("echo", extra={"peer": _peer(event)})
     return SUCCESS
-
-
-def _on_rejected(event: evt.Event) -> None:
-    _log.warning("association_rejected", extra={"peer": _peer(event)})
-
-
-def _guard(server: ThreadedAssociationServer, limits: ListenerLimits) -> None:
-    """Refuse connections beyond the limits before a thread is made of them: idle ones must not keep others out."""
-    lock = threading.Lock()
-    open_by_peer: dict[str, list[socket.socket]] = {}
-
-    def verify(request: socket.socket, client_address: Any) -> bool:  # Any: as socketserver has it
-        peer = str(client_address[0])
-        with lock:
-            for sockets in open_by_peer.values():
-                sockets[:] = [each for each in sockets if each.fileno() >= 0]
-            mine = open_by_peer.setdefault(peer, [])
-            everyone = sum(map(len, open_by_peer.values()))
-            if len(mine) >= limits.associations_per_peer or everyone >= limits.associations:
-                _log.warning("connection_refused", extra={"peer": peer, "open": len(mine)})
-                return False
-            mine.append(request)
-            return True
-
-    def accept() -> tuple[socket.socket, Any]:
-        """Accept, and leave the TLS handshake to the connection's own thread: a silent caller must hold up nobody."""
-        assert server.socket is not None
-        client, address = server.socket.accept()
-        if server.ssl_context is not None:
-            client.settimeout(limits.request_s)
-            client = server.ssl_context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
-        return client, address
-
-    server.verify_request = verify  # type: ignore[method-assign,assignment]  # socketserver's hooks
-    server.get_request = accept  # type: ignore[method-assign]
 
 
 def _part_10(sop_class: str, sop_instance: str, transfer_syntax: str, sender: str, dataset: bytes) -> bytes:

@@ -141,7 +141,9 @@ _EVENTS: Final[dict[str, tuple[Term, Term | None, Action, int]]] = {
     "started": (APPLICATION_ACTIVITY, APPLICATION_START, "E", 0),
     "stopped": (APPLICATION_ACTIVITY, APPLICATION_STOP, "E", 0),
     "configured": (SECURITY_ALERT, SOFTWARE_CONFIGURATION, "E", 0),
+    "association_refused": (SECURITY_ALERT, NODE_AUTHENTICATION, "E", 0),
     "received": (INSTANCES_TRANSFERRED, None, "C", 2),
+    "refused": (INSTANCES_TRANSFERRED, None, "C", 0),
     "created": (INSTANCES_ACCESSED, None, "C", 1),
     "sent": (INSTANCES_TRANSFERRED, None, "C", 10),
     "accessed": (INSTANCES_ACCESSED, None, "R", 6),
@@ -161,24 +163,25 @@ def described(record: AuditRecord, source: AuditSource) -> AuditDescription:
     ValueError
         If the event is none.
     """
-    who = record.participants
     event, event_type, action, life_cycle = _event(record)
     outcome = OUTCOMES[record.outcome]
-    if record.event == "refused":
+    if record.event in {"refused", "association_refused"}:
         outcome = outcome or OUTCOMES["minor_failure"]
     actors = _actors(record, source)
     return AuditDescription(
-        record.number, record.at, event, event_type, action, outcome, who.get("reason", ""), actors,
+        record.number, record.at, event, event_type, action, outcome, _description(record), actors,
         _objects(record, life_cycle), source,
     )  # fmt: skip
 
 
+def _description(record: AuditRecord) -> str:
+    """Say why, and how often where one record stands for several."""
+    reason, count = record.participants.get("reason", ""), record.participants.get("count", "")
+    return f"{reason} ({count} times)".strip() if count else reason
+
+
 def _event(record: AuditRecord) -> tuple[Term, Term | None, Action, int]:
     who = record.participants
-    about_instances = bool(who.get("study_uid") or who.get("sop_instance_uid"))
-    if record.event == "refused":
-        transfer: tuple[Term, Term | None, Action, int] = (INSTANCES_TRANSFERRED, None, "C", 0)
-        return transfer if about_instances else (SECURITY_ALERT, NODE_AUTHENTICATION, "E", 0)
     if record.event == "purged":
         whole_study = who.get("study_uid") and not who.get("sop_instance_uid")
         return (STUDY_DELETED if whole_study else INSTANCES_ACCESSED), None, "D", 15
@@ -204,7 +207,7 @@ def _actors(record: AuditRecord, source: AuditSource) -> tuple[Actor, ...]:
         case "started" | "stopped":
             launcher = (peer("user", APPLICATION_LAUNCHER, requestor=True),) if user else ()
             return (ours(APPLICATION, requestor=False), *launcher)
-        case "received" | "refused":
+        case "received" | "refused" | "association_refused":
             return (peer("sender", SOURCE, requestor=True), ours(DESTINATION, requestor=False), *user)
         case "sent" | "queried":
             return (ours(SOURCE, requestor=by_ourselves), peer("destination", DESTINATION, requestor=False), *user)
@@ -227,7 +230,7 @@ def _objects(record: AuditRecord, life_cycle: int) -> tuple[AuditObject, ...]:
         found.append(AuditObject(who.get("sop_class_uid") or "query", SOP_CLASS_UID, 2, 3, "Query", query=query))
     elif record.event == "audit_used":
         found.append(AuditObject("urn:discern:audit", URI, 2, 13, "Security Audit Log"))
-    elif study or instance:
+    elif study or instance or record.event == "refused":  # a transfer names a study (PS3.15, A.5.3.7)
         class_uid = who.get("sop_class_uid", "")
         found.append(
             AuditObject(study or "unknown", STUDY_INSTANCE_UID, 2, 3, "Study", life_cycle, class_uid, instance)

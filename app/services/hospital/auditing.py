@@ -14,6 +14,7 @@ EVENTS: Final = frozenset(
         "configured",
         "received",
         "refused",
+        "association_refused",
         "created",
         "sent",
         "accessed",
@@ -44,12 +45,14 @@ PARTICIPANTS: Final = frozenset(
         "job_id",
         "reason",
         "query",
+        "count",
     }
 )
 """Who and what may take part.
 
 ``patient_key`` is a keyed hash. ``patient_id`` is given only where a deployment wants its audit repository to name the
-patient. ``reason`` is a problem code, ``address`` a peer's network address, ``query`` a query without patient data.
+patient. ``reason`` is a problem code, or another word of a fixed vocabulary; ``address`` a peer's network address,
+``query`` a query without patient data, ``count`` how often it happened where one record stands for several.
 """
 
 

@@ -174,12 +174,11 @@ class AuditTrail(Protocol):
         Parameters
         ----------
         event
-            ``received``, ``accessed``, ``created``, ``sent``, ``exported``, ``purged``, ``configured``, ``started``,
-            ``stopped``, ``refused``.
+            Of `app.services.hospital.auditing.EVENTS`: ``received``, ``sent``, …
         outcome
             ``success``, ``minor_failure``, ``serious_failure`` (PS3.15, A.5: EventOutcomeIndicator).
         participants
-            ``sender``, ``destination``, ``user``, ``study_uid``, ``sop_instance_uid``, ``patient_key``, ``job_id``.
+            Of `app.services.hospital.auditing.PARTICIPANTS`: ``sender``, ``study_uid``, ``job_id``, …
         """
         ...
 

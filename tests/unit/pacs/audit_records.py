@@ -12,7 +12,8 @@ WHO = {
     "stopped": {"user": "engineer"},
     "configured": {"user": "engineer", "address": "10.0.0.7"},
     "received": {"sender": "MODALITY", "address": "10.0.0.5", "patient_key": "ab12", "job_id": "j1", **STUDY},
-    "refused": {"sender": "STRANGER", "address": "fe80::1", "reason": "not_allowed"},
+    "refused": {"sender": "MODALITY", "reason": "unreadable_image"},
+    "association_refused": {"sender": "STRANGER", "address": "fe80::1", "reason": "caller_not_recognised"},
     "created": {"patient_key": "ab12", "job_id": "j1", **STUDY},
     "sent": {"destination": "PACS", "address": "pacs.example", "patient_id": "4711", **STUDY},
     "accessed": {"user": "reader", "job_id": "j1", "study_uid": "1.2.3", "patient_key": "ab12"},
@@ -31,5 +32,6 @@ RECORDS = [
     AuditRecord(92, AT, "purged", "success", {"job_id": "j1", **STUDY}),
     AuditRecord(93, AT, "received", "success", {"sender": '<&"\x00\x1b\ud800é\uffff', **STUDY}),
     AuditRecord(94, AT, "queried", "success", {}),
+    AuditRecord(96, AT, "association_refused", "minor_failure", {"address": "10.0.0.9", "reason": "r", "count": "7"}),
     AuditRecord(95, AT, "exported", "success", {}),
 ]

@@ -18,8 +18,8 @@ def authority(folder: Path, name: str = "authority") -> tuple[Path, Path]:
     return certificate, key
 
 
-def signed(folder: Path, name: str, by: tuple[Path, Path]) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 and localhost; give it and its key."""
+def signed(folder: Path, name: str, by: tuple[Path, Path], *, days: int = 2) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 and localhost, expired where the days are negative; give it and its key."""
     certificate, key, request = folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}.csr"
     extensions = folder / f"{name}.ext"
     extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="ascii")
@@ -28,7 +28,7 @@ def signed(folder: Path, name: str, by: tuple[Path, Path]) -> tuple[Path, Path]:
         "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request),
     )  # fmt: skip
     _openssl(
-        "x509", "-req", "-days", "2", "-in", str(request), "-CA", str(by[0]), "-CAkey", str(by[1]),
+        "x509", "-req", "-days", str(days), "-in", str(request), "-CA", str(by[0]), "-CAkey", str(by[1]),
         "-CAcreateserial", "-extfile", str(extensions), "-out", str(certificate),
     )  # fmt: skip
     return certificate, key

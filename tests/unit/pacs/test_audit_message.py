@@ -66,6 +66,7 @@ def test_every_event_has_a_message_of_its_own() -> None:
         (
             root.find("EventIdentification/EventID").attrib["csd-code"],  # type: ignore[union-attr]  # always there
             root[0].attrib["EventActionCode"],
+            root[0].attrib["EventOutcomeIndicator"],
             tuple(kind.attrib["csd-code"] for kind in root.iterfind("EventIdentification/EventTypeCode")),
             tuple(
                 (who.attrib["UserID"] == SOURCE.process_id, *(role.attrib["csd-code"] for role in who))
@@ -93,13 +94,31 @@ def test_what_was_received_says_who_sent_it_which_study_and_whose_by_key_only() 
     assert root[0].attrib["EventDateTime"] == "2026-11-25T12:00:00.123Z"
 
 
-def test_a_refusal_is_never_a_success_and_says_why() -> None:
-    root = of("refused")
+@pytest.mark.parametrize(("event", "code"), [("refused", "110104"), ("association_refused", "110113")])
+def test_a_refusal_is_never_a_success_and_says_why(event: str, code: str) -> None:
+    root = of(event)
 
     assert root[0].attrib["EventOutcomeIndicator"] == "4"
-    assert root.findtext("EventIdentification/EventOutcomeDescription") == "not_allowed"
-    about_an_object = next(record for record in RECORDS if record.number == 90)
-    assert parsed(about_an_object).find("EventIdentification/EventID").attrib["csd-code"] == "110104"  # type: ignore[union-attr]
+    assert root.findtext("EventIdentification/EventOutcomeDescription") == WHO[event]["reason"]
+    assert root.find("EventIdentification/EventID").attrib["csd-code"] == code  # type: ignore[union-attr]  # always there
+
+
+def test_a_caller_that_was_turned_away_is_named_by_its_title_and_its_address() -> None:
+    caller, _ = of("association_refused").findall("ActiveParticipant")
+
+    assert (caller.attrib["UserID"], caller.attrib["NetworkAccessPointID"]) == ("STRANGER", "fe80::1")
+
+
+def test_a_record_that_stands_for_several_says_how_many() -> None:
+    root = parsed(next(record for record in RECORDS if record.number == 96))
+
+    assert root.findtext("EventIdentification/EventOutcomeDescription") == "r (7 times)"
+
+
+def test_a_refused_object_that_could_not_be_read_is_a_transfer_of_an_unknown_study() -> None:
+    (study,) = of("refused").findall("ParticipantObjectIdentification")
+
+    assert study.attrib["ParticipantObjectID"] == "unknown"
 
 
 def test_a_query_is_carried_as_base64() -> None:

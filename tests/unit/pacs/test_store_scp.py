@@ -2,10 +2,12 @@
 
 import io
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread
@@ -15,9 +17,11 @@ from app.domain import errors
 from app.domain.errors import IntakeReason, IntakeRefusedError, ScreeningError, StorageFullError, UnreadableImageError
 from app.pacs.dimse_status import STATUS_OF, status_of
 from app.pacs.store_scp import ListenerLimits, StoreScp
+from app.pacs.tls import server_context
 from tests.integration.pacs import films
 from tests.integration.pacs.senders import c_store
 from tests.integration.pacs.taking import Taking, failing
+from tests.unit.pacs.certificates import authority, signed
 
 LIMITS = ListenerLimits(object_bytes=200_000, associations=12, associations_per_peer=8, request_s=1.0, idle_s=3.0)
 
@@ -104,13 +108,115 @@ def test_many_objects_below_the_limit_are_no_large_one() -> None:
     assert statuses == [0x0000] * 11
 
 
-def test_only_who_is_named_may_call_and_only_us() -> None:
-    taking = Taking()
+class TurnedAway:
+    """Keeps who was; waits for it, for the listener says so in its own thread."""
 
-    with listening(taking, callers=["MODALITY"]) as address:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+        self._said = threading.Condition()
+
+    def __call__(self, address: str, ae_title: str, reason: str) -> None:
+        with self._said:
+            self.told.append((address, ae_title, reason))
+            self._said.notify_all()
+
+    def wait(self, count: int) -> list[tuple[str, str, str]]:
+        with self._said:
+            assert self._said.wait_for(lambda: len(self.told) >= count, 15.0), self.told
+            return list(self.told)
+
+
+def test_only_who_is_named_may_call_and_only_us_and_others_are_told_of() -> None:
+    taking, turned_away = Taking(), TurnedAway()
+
+    with listening(taking, callers=["MODALITY"], turned_away=turned_away) as address:
         assert c_store(address, [films.film(1).content], calling="STRANGER") == [None]
         assert c_store(address, [films.film(1).content], called="OTHER") == [None]
         assert c_store(address, [films.film(1).content]) == [0x0000]
+        told = turned_away.wait(2)
+
+    assert told == [
+        ("127.0.0.1", "STRANGER", "caller_not_recognised"),
+        ("127.0.0.1", "MODALITY", "called_not_recognised"),
+    ]
+
+
+def test_a_connection_too_many_is_told_of() -> None:
+    turned_away = TurnedAway()
+
+    with listening(Taking(), turned_away=turned_away) as address:
+        held = [socket.create_connection(address, timeout=5.0) for _ in range(LIMITS.associations_per_peer + 1)]
+        told = turned_away.wait(1)
+        for each in held:
+            each.close()
+
+    assert told[0] == ("127.0.0.1", "", "too_many_connections_of_caller")
+
+
+@contextmanager
+def listening_over_tls(folder: Path, taking: Taking, turned_away: TurnedAway) -> Iterator[tuple[str, int]]:
+    ours = authority(folder)
+    context = server_context(*signed(folder, "server", ours), ours[0])
+    with listening(taking, tls=lambda: context, turned_away=turned_away) as address:
+        yield address
+
+
+def shown(folder: Path, name: str, by: str = "authority", *, days: int = 2) -> ssl.SSLContext:
+    """What a caller connects with that shows a certificate, of the listener's authority or of another one."""
+    context = ssl.create_default_context(cafile=str(folder / "authority.pem"))
+    signers = (folder / f"{by}.pem", folder / f"{by}.key")
+    context.load_cert_chain(*signed(folder, name, signers if signers[0].exists() else authority(folder, by), days=days))
+    return context
+
+
+def is_let_in(address: tuple[str, int], tls: ssl.SSLContext) -> bool:
+    """Whether a connection is still there after its handshake, on both sides (TLS 1.3 tells a caller only then)."""
+    with socket.create_connection(address, timeout=5.0) as plain:
+        try:
+            with tls.wrap_socket(plain, server_hostname=address[0]) as connection:
+                connection.settimeout(5.0)
+                return connection.recv(1) != b""
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+
+
+def test_callers_without_a_good_certificate_are_refused_and_told_of_by_what_was_wrong(tmp_path: Path) -> None:
+    taking, turned_away, film = Taking(), TurnedAway(), films.film(1).content
+
+    with listening_over_tls(tmp_path, taking, turned_away) as address:
+        nothing = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
+        for number, tls in enumerate([
+            shown(tmp_path, "late", days=-1), shown(tmp_path, "other", by="stranger"), nothing,
+        ]):  # fmt: skip
+            assert not is_let_in(address, tls)
+            turned_away.wait(number + 1)
+        with socket.create_connection(address, timeout=5.0) as plain:
+            plain.sendall(b"\x01\x00\x00\x00\x00\x00 no TLS")
+            turned_away.wait(4)
+        assert c_store(address, [film], tls=shown(tmp_path, "good")) == [0x0000]
+
+    *of_certificates, of_plain = [reason for _, _, reason in turned_away.told]
+    assert of_certificates == [
+        "tls_certificate_has_expired",
+        "tls_unable_to_get_local_issuer_certificate",
+        "tls_peer_did_not_return_a_certificate",
+    ]
+    assert of_plain.startswith("tls_")
+    assert taking.uids == [films.film(1).sop_instance_uid]
+
+
+def test_who_leaves_before_the_handshake_was_not_turned_away_and_a_silent_one_holds_up_nobody(tmp_path: Path) -> None:
+    taking, turned_away = Taking(), TurnedAway()
+
+    with listening_over_tls(tmp_path, taking, turned_away) as address:
+        socket.create_connection(address, timeout=5.0).close()
+        with socket.create_connection(address, timeout=5.0) as silent:
+            assert c_store(address, [films.film(1).content], tls=shown(tmp_path, "good")) == [0x0000]
+            assert silent.recv(1) == b""  # closed by the listener once the time was over
+
+    assert turned_away.told == []
 
 
 def test_idle_connections_are_closed_and_keep_nobody_out() -> None:
