@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from app.domain.label_hierarchy import DISPLAY_NAMES
-from app.domain.lungs import THIRDS
+from app.domain.lungs import SIDES, THIRDS
 
 PRIVATE_SCHEME: Final = "99DISCERN"
 """Coding scheme designators of ours begin with 99 (PS3.16, 8.2)."""
@@ -39,6 +39,8 @@ LUNG: Final = Code("39607008", "SCT", "Lung")
 CHEST: Final = Code("816094009", "SCT", "Chest")
 RIGHT: Final = Code("24028007", "SCT", "Right")
 LEFT: Final = Code("7771000", "SCT", "Left")
+ANATOMICAL_STRUCTURE: Final = Code("91723000", "SCT", "Anatomical Structure")
+SPATIAL_CONCEPT: Final = Code("309825002", "SCT", "Spatial and Relational Concept")
 IMAGING_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
 CLASS_ACTIVATION: Final = Code("130402", "DCM", "Class activation")
@@ -69,6 +71,27 @@ _FINDINGS: Final[Mapping[str, Code]] = MappingProxyType(
         "ards": Code("67782005", "SCT", "Acute respiratory distress syndrome"),
     }
 )
+
+
+def place_of(zone: str | None, *, lungs_known: bool) -> tuple[Code, ...]:
+    """Give the codes of where a region lies.
+
+    Parameters
+    ----------
+    zone
+        Of `app.domain.regions.Region`, e.g. ``"right lower"``.
+    lungs_known
+        Whether there were lungs to name zones of.
+
+    Returns
+    -------
+    tuple of Code
+        The lung, its side and its zone; without a zone the chest alone where the lungs are known, else the lung alone.
+    """
+    side, _, third = (zone or "").partition(" ")
+    if side not in SIDES:
+        return (CHEST if lungs_known else LUNG,)
+    return LUNG, {"right": RIGHT, "left": LEFT}[side], ZONES[third]
 
 
 def finding_code(label: str) -> Code:

@@ -30,6 +30,22 @@ class Region:
     zone: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HotArea:
+    """A region and the cells that it is made of.
+
+    Attributes
+    ----------
+    region
+        Its box, share and zone.
+    cells
+        ``(h, w)`` on the grid of the heat map, true inside the area.
+    """
+
+    region: Region
+    cells: NDArray[np.bool_]
+
+
 def connected_areas(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Number the 4-connected areas of a mask by joining runs of neighbouring rows.
 
@@ -101,6 +117,55 @@ def hot_regions(
     tuple of Region
         Empty where the map is zero everywhere.
     """
+    return tuple(area.region for area in hot_areas(heat, film_height, film_width, most=most, zone_of=zone_of))
+
+
+def over_film(cells: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """Lay cells that cover the whole film over its pixels: a pixel belongs to the cell its centre lies in.
+
+    Parameters
+    ----------
+    cells
+        ``(h, w)``.
+    height, width
+        The film's size in pixels, at least 1.
+
+    Returns
+    -------
+    ndarray
+        ``(height, width)`` bool; of a film that has the cells' own size, the cells.
+
+    Examples
+    --------
+    >>> over_film(np.array([[False, True]]), 1, 5).astype(int).tolist()
+    [[0, 0, 1, 1, 1]]
+    """
+    rows = (2 * np.arange(height) + 1) * cells.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * cells.shape[1] // (2 * width)
+    mask: NDArray[np.bool_] = cells[:, columns][rows]
+    return mask
+
+
+def hot_areas(
+    heat: HeatMap,
+    film_height: int,
+    film_width: int,
+    *,
+    most: int = 8,
+    zone_of: Callable[[HeatMap], str | None] | None = None,
+) -> tuple[HotArea, ...]:
+    """Give what `hot_regions` boxes, with the cells in every box.
+
+    Parameters
+    ----------
+    heat, film_height, film_width, most, zone_of
+        As of `hot_regions`.
+
+    Returns
+    -------
+    tuple of HotArea
+        Disjoint, in the order of `hot_regions`; empty where the map is zero everywhere.
+    """
     peak = float(heat.max())
     if peak <= 0.0:
         return ()
@@ -112,7 +177,7 @@ def hot_regions(
     hottest = int(labels.ravel()[int(heat.argmax())])
     if hottest not in chosen:
         chosen[-1] = hottest
-    regions = []
+    areas = []
     for number in chosen:
         inside = labels == number
         ys, xs = np.nonzero(inside.any(axis=1))[0], np.nonzero(inside.any(axis=0))[0]
@@ -123,5 +188,5 @@ def hot_regions(
             min(film_height, int(np.ceil((ys[-1] + 1) * per_y))),
         )
         zone = zone_of(np.where(inside, heat, np.float32(0.0))) if zone_of is not None else None
-        regions.append(Region(box, float(shares[number]), zone))
-    return tuple(regions)
+        areas.append(HotArea(Region(box, float(shares[number]), zone), inside))
+    return tuple(areas)

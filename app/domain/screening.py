@@ -121,6 +121,8 @@ class ScreeningResult:
 
     Attributes
     ----------
+    models
+        Every network that was asked; one that looks for the lungs is the last.
     experts
         By name, the class of interest first.
     flags

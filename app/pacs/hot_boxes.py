@@ -12,8 +12,8 @@ from app.domain.codes import Code
 from app.domain.lungs import hottest_zone, zones
 from app.domain.overlay import overlay_size
 from app.domain.preprocessing import Rectangle
-from app.domain.regions import Region, hot_regions
-from app.domain.screening import ExpertFinding, ScreeningResult, drawn
+from app.domain.regions import HotArea, Region, hot_areas
+from app.domain.screening import ExpertFinding, ModelIdentity, ScreeningResult, drawn
 
 GRID_PX: Final = 256
 """Longer side of the grid on which areas are found; as the service's own regions."""
@@ -36,8 +36,9 @@ class HotMap:
         Code of how the map was made.
     heat
         ``(h, w)`` in 0..1 over the whole film.
-    regions
-        Boxes in pixels of the film, at most three, the hottest first, each with a hundredth of the map or more.
+    areas
+        At most three, the hottest first, each with a hundredth of the map or more; boxes in pixels of the film, cells
+        on the grid of ``heat``.
     parameters
         What the method was given.
     """
@@ -46,8 +47,28 @@ class HotMap:
     expert: ExpertFinding
     method: Code
     heat: HeatMap
-    regions: tuple[Region, ...]
+    areas: tuple[HotArea, ...]
     parameters: tuple[str, ...]
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The areas' boxes, shares and zones."""
+        return tuple(area.region for area in self.areas)
+
+    def models(self, result: ScreeningResult) -> list[ModelIdentity]:
+        """Give the networks that the map was made of."""
+        asked = result.experts if self.name == "divergence" else {self.expert.name}
+        return [model for model in result.models if model.name in asked]
+
+    def tracked(self, place: int) -> str:
+        """Name an area, so that every object of an answer tracks it under the same identifier.
+
+        Parameters
+        ----------
+        place
+            Of the area in the map, from 1.
+        """
+        return f"{self.expert.title} {self.name} {place}"
 
 
 def hot_maps(result: ScreeningResult) -> Iterator[HotMap]:
@@ -61,22 +82,22 @@ def hot_maps(result: ScreeningResult) -> Iterator[HotMap]:
     def laid(display: FloatMap, extent: Rectangle) -> HeatMap:
         return lay_over_film(display, extent, film.height, film.width, height, width)
 
-    def boxed(heat: HeatMap) -> tuple[Region, ...]:
-        found = hot_regions(heat, film.height, film.width, zone_of=zone_of)[:_MOST_BOXES]
-        return tuple(region for region in found if region.share >= _LEAST_SHARE)
+    def boxed(heat: HeatMap) -> tuple[HotArea, ...]:
+        found = hot_areas(heat, film.height, film.width, zone_of=zone_of)[:_MOST_BOXES]
+        return tuple(area for area in found if area.region.share >= _LEAST_SHARE)
 
     divergence = result.divergence
     if divergence is not None and divergence.maps and result.experts[divergence.interest].decision == "positive":
         found = divergence.maps[0]
         heat = laid(drawn(found.display, found.flags), divergence.extent)
-        regions = boxed(heat)
+        areas = boxed(heat)
         parameters = (f"alpha {found.alpha:g}", f"overlap {divergence.overlap}")
-        if regions:
+        if areas:
             expert = result.experts[divergence.interest]
-            yield HotMap("divergence", expert, codes.DIRECTED_DIVERGENCE, heat, regions, parameters)
+            yield HotMap("divergence", expert, codes.DIRECTED_DIVERGENCE, heat, areas, parameters)
     for expert in result.experts.values():
         if expert.decision != "positive" or expert.activation_map is None:
             continue
         heat = laid(drawn(positive_share(expert.activation_map), expert.flags), expert.extent)
-        if regions := boxed(heat):
-            yield HotMap("map", expert, codes.CLASS_ACTIVATION, heat, regions, ())
+        if areas := boxed(heat):
+            yield HotMap("map", expert, codes.CLASS_ACTIVATION, heat, areas, ())

@@ -41,16 +41,7 @@ def regions_report(
 
 def site(region: Region, *, lungs_known: bool) -> FindingSite:
     """Say where a region lies: lung, side and zone; the chest where the lungs are known and it lies outside them."""
-    side, _, third = (region.zone or "").partition(" ")
-    laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(side)
-    if laterality is None:
-        return FindingSite(concept(codes.CHEST if lungs_known else codes.LUNG))
-    zone = codes.ZONES.get(third)
-    return FindingSite(
-        concept(codes.LUNG),
-        laterality=concept(laterality),
-        topographical_modifier=concept(zone) if zone is not None else None,
-    )
+    return FindingSite(*map(concept, codes.place_of(region.zone, lungs_known=lungs_known)))
 
 
 def _group(  # what one box is made of
@@ -61,10 +52,8 @@ def _group(  # what one box is made of
     corners[:, 0] = np.clip(corners[:, 0], 0.0, max(source.columns, 1))
     corners[:, 1] = np.clip(corners[:, 1], 0.0, max(source.rows, 1))
     expert, result = found.expert, screening.result
-    asked = result.experts if found.name == "divergence" else {expert.name}
-    models = [each for each in result.models if each.name in asked]
     return PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(source, context, f"{expert.title} {found.name} {place}"),
+        tracking_identifier=tracking(source, context, found.tracked(place)),
         referenced_region=ImageRegion(
             graphic_type=GraphicTypeValues.POLYLINE,
             graphic_data=corners,
@@ -72,7 +61,7 @@ def _group(  # what one box is made of
         ),
         finding_type=concept(codes.finding_code(expert.name)),
         method=concept(found.method),
-        algorithm_id=algorithm(f"Discern {found.name}", context, models, found.parameters),
+        algorithm_id=algorithm(f"Discern {found.name}", context, found.models(result), found.parameters),
         finding_sites=[site(region, lungs_known=result.lungs is not None)],
         measurements=[number(expert.probability), number(region.share, codes.SHARE)],
         qualitative_evaluations=[

@@ -41,19 +41,27 @@ def algorithm(
     name: str, context: ResultContext, models: Sequence[ModelIdentity], parameters: Sequence[str]
 ) -> AlgorithmIdentification:
     """Identify what measured: name, version, parameters and the hash of every network's weights (TID 4019)."""
-    weights = [f"{model.name} {model.version} {model.precision} sha256 {model.sha256}" for model in models]
     return AlgorithmIdentification(
         name=name[:64],
         version=context.model_version,
-        parameters=[*parameters, *weights],
+        parameters=[*parameters, *weights(models)],
         family=concept(codes.ARTIFICIAL_INTELLIGENCE),
     )
 
 
+def weights(models: Sequence[ModelIdentity]) -> list[str]:
+    """Name networks and the hashes of their weights, a line each."""
+    return [f"{model.name} {model.version} {model.precision} sha256 {model.sha256}" for model in models]
+
+
 def tracking(source: SourceImage, context: ResultContext, name: str) -> TrackingIdentifier:
     """Name a group, the same every time it is built."""
-    uid = result_uid(source.sop_instance_uid, context.model_version, f"tracking:{name}")
-    return TrackingIdentifier(uid=uid, identifier=name)
+    return TrackingIdentifier(uid=tracking_uid(source, context, name), identifier=name)
+
+
+def tracking_uid(source: SourceImage, context: ResultContext, name: str) -> str:
+    """Give the UID that everything which is said of one thing on one film is tracked by, in every object."""
+    return result_uid(source.sop_instance_uid, context.model_version, f"tracking:{name}")
 
 
 def number(value: float, name: Code = codes.PROBABILITY) -> Measurement:

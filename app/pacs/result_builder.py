@@ -11,6 +11,7 @@ from app.pacs.own_objects import is_own
 from app.pacs.picture import picture_of, refusal_picture
 from app.pacs.regions_report import regions_report
 from app.pacs.secondary_capture import secondary_capture
+from app.pacs.segmentation import segmentation
 from app.pacs.source_dataset import source_dataset
 from app.pacs.text_report import text_report
 from app.services.hospital.records import Refusal, ResultContext, ResultObject
@@ -40,6 +41,8 @@ class DicomResultBuilder:
                 built.append(findings_report(source, study, screening, context))
             if ResultKind.TEXT_REPORT in kinds:
                 built.append(text_report(source, study, screening, context))
+            if ResultKind.SEGMENTATION in kinds:
+                built.append(segmentation(source, study, screening, context))
         return tuple(each for each in built if each is not None)
 
     def refused(

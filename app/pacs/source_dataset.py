@@ -77,6 +77,22 @@ def source_dataset(source: SourceImage) -> Dataset:
     return dataset
 
 
+def nameless(source: SourceImage) -> Dataset:
+    """Give what a library that makes objects needs to know of a film: its identity and size, and nothing of a patient.
+
+    `own_objects.finished` writes patient and study, as `source_dataset` has them. A library would refuse what it does
+    not know of them, a character set say, and write what it takes for a wrong name into the log.
+    """
+    film = Dataset()
+    for keyword in _EMPTY_IF_ABSENT:
+        setattr(film, keyword, "")
+    film.SOPClassUID, film.SOPInstanceUID = source.sop_class_uid, source.sop_instance_uid
+    film.StudyInstanceUID, film.SeriesInstanceUID = source.study_instance_uid, source.series_instance_uid
+    film.Rows, film.Columns = source.rows, source.columns
+    film.Modality = source.modality or "OT"
+    return film
+
+
 def character_sets(dataset: Dataset) -> Any:  # Any: pydicom's value, text or several
     """Give the source's Specific Character Set (0008,0005); None where it is ASCII."""
     return dataset.get("SpecificCharacterSet") or None

@@ -102,7 +102,9 @@ class DestinationSettings(Credentials):
     commitment_s: float = Field(default=600.0, gt=0)
     confirm: Literal["qido", "content", "c-find", "storage-commitment", "none"] | None = None
     query_url: str | None = None
-    objects: tuple[Literal["sc", "sr-regions", "sr-findings", "sr-text"], ...] = ("sc", "sr-regions", "sr-findings")
+    objects: tuple[Literal["sc", "sr-regions", "sr-findings", "sr-text", "seg"], ...] = (
+        "sc", "sr-regions", "sr-findings",
+    )  # fmt: skip
     one_by_one: bool = False
     timeout_s: float = Field(default=30.0, gt=0)
 

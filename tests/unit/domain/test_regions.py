@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.domain.regions import HALF_MAXIMUM, connected_areas, hot_regions
+from app.domain.regions import HALF_MAXIMUM, connected_areas, hot_areas, hot_regions, over_film
 from tests.phantoms import RIGHT_LOWER, opacity_mask
 from tests.unit.domain.strategies import LAW, byte_maps
 
@@ -183,3 +183,39 @@ def test_a_regions_zone_is_named_by_its_own_heat_alone() -> None:
         x0, y0, x1, y1 = region.box
         np.testing.assert_array_equal(part[y0:y1, x0:x1], heat[y0:y1, x0:x1])
         assert np.count_nonzero(part) == (y1 - y0) * (x1 - x0)
+
+
+@LAW
+@given(heat=HEATS, height=SIDES, width=SIDES, most=st.integers(1, 12))
+def test_areas_are_the_regions_with_their_cells(heat: NDArray[np.float32], height: int, width: int, most: int) -> None:
+    areas = hot_areas(heat, height, width, most=most)
+
+    assert tuple(area.region for area in areas) == hot_regions(heat, height, width, most=most)
+    hot = heat >= HALF_MAXIMUM * heat.max()
+    for area in areas:
+        assert hot[area.cells].all()
+        assert float(heat[area.cells].sum(dtype=np.float64)) == pytest.approx(
+            area.region.share * float(heat[hot | (heat > 0)].sum(dtype=np.float64)), rel=1e-6
+        )
+        assert connected_areas(area.cells).max() == 1
+    if areas:
+        assert np.sum([area.cells for area in areas], axis=0).max() == 1
+        assert any(area.cells.ravel()[int(heat.argmax())] for area in areas)
+
+
+@LAW
+@given(cells=st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(byte_maps), height=SIDES, width=st.integers(1, 40))
+def test_a_pixel_belongs_to_the_cell_its_centre_lies_in(cells: NDArray[np.float64], height: int, width: int) -> None:
+    mask = cells % 0.125 > 0.0
+
+    laid = over_film(mask, height, width)
+
+    assert laid.shape == (height, width)
+    for row in {0, height // 3, height - 1}:
+        for column in range(width):
+            cell = (
+                int((row + 0.5) / height * mask.shape[0] + 1e-9),
+                int((column + 0.5) / width * mask.shape[1] + 1e-9),
+            )
+            assert laid[row, column] == mask[cell]
+    np.testing.assert_array_equal(over_film(mask, *mask.shape), mask)
