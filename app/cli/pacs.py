@@ -89,6 +89,8 @@ def _status(summary: Summary, *, as_json: bool) -> int:
         print(f"spool       {summary.spool_bytes / 2**20:.1f} of {summary.spool_max_bytes / 2**20:.0f} MiB")
         for name, why in [*summary.sources.items(), *summary.destinations.items()]:
             print(f"failing     {name}: {why}")
+        for name, why in summary.audit.items():
+            print(f"audit       {name}: {why}")
         print(f"alerts      {', '.join(summary.alerts) or 'none'}")
     return SOME_FAILED if summary.alerts else OK
 

@@ -68,6 +68,7 @@ def run_audit(side: "HospitalSide", parsed: argparse.Namespace, user: str) -> in
             name: {
                 "sent_number": state.sent_number,
                 "oldest_waiting": state.oldest_waiting.isoformat() if state.oldest_waiting else None,
+                "waiting": state.waiting,
                 "error": state.error,
             }
             for name, state in forwarding.items()

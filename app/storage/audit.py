@@ -21,6 +21,9 @@ from app.storage.audit_files import AuditCheck, AuditCursor, AuditFiles, write_d
 _log = logging.getLogger(__name__)
 _BATCH: Final = 500
 _RETRY: Final = RetryPolicy(first_s=1.0, most_s=60.0)
+LAG_S: Final = 300.0
+"""A receiver that has not read a record for so long lags."""
+_SENDING: Final = "sending-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,16 @@ class ForwardingState:
     failures
         In a row.
     error
-        Why the last attempt failed; None after a success.
+        Why the last attempt failed, whichever process made it; None after a success.
+    waiting
+        Records that it has not read.
     """
 
     sent_number: int
     oldest_waiting: datetime | None
     failures: int = 0
     error: str | None = None
+    waiting: int = 0
 
 
 class AuditLog:
@@ -127,8 +133,26 @@ class AuditLog:
         return self._files.purge(before, slowest)
 
     def forwarding(self) -> Mapping[str, ForwardingState]:
-        """How every sink keeps up; for metrics and alerts."""
-        return {name: forwarder.state() for name, forwarder in self._forwarders.items()}
+        """How every sink keeps up; for metrics and alerts.
+
+        Those of this process, and those that another process over the same folder sends to just now.
+        """
+        known = self._forwarders.keys() | _sent_to_by_others(self._files.folder)
+        return {name: _state(self._files, name) for name in sorted(known)}
+
+    def troubles(self, lag_s: float = LAG_S) -> dict[str, str]:
+        """Give the receivers that lag by more than some seconds, and why, in words."""
+        try:
+            states = self.forwarding()
+        except OSError as error:
+            return {"trail": f"the audit trail cannot be read: {error.strerror}"}
+        before = self._clock.now() - timedelta(seconds=lag_s)
+        return {
+            name: f"{state.waiting} record{'' if state.waiting == 1 else 's'} not read by it, the first of"
+            f" {state.oldest_waiting:%Y-%m-%d %H:%M:%S}Z: {state.error or 'no failure is known; is a process running?'}"
+            for name, state in states.items()
+            if state.oldest_waiting is not None and state.oldest_waiting < before
+        }
 
 
 class _Forwarder:
@@ -138,11 +162,11 @@ class _Forwarder:
         if not name.isalnum():
             raise ValueError(f"{name!r} is no name of a sink: letters and digits expected")
         self._sink, self._files, self._idle_s = sink, files, idle_s
-        self._cursor_path: Path = files.folder / f"cursor-{name}"
-        self._lock_path: Path = files.folder / f"sending-{name}"
+        self._cursor_path = _cursor_path(files.folder, name)
+        self._trouble_path = _trouble_path(files.folder, name)
+        self._lock_path: Path = files.folder / f"{_SENDING}{name}"
         self._woken, self._stopping = threading.Event(), threading.Event()
         self._failures = 0
-        self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"audit-{name}", daemon=True)
 
     def start(self) -> None:
@@ -160,18 +184,7 @@ class _Forwarder:
             self._thread.join(timeout_s)
 
     def cursor(self) -> AuditCursor:
-        try:
-            return AuditCursor(**json.loads(self._cursor_path.read_bytes()))
-        except FileNotFoundError:
-            return AuditCursor()
-        except (ValueError, TypeError):
-            _log.warning("audit_cursor_damaged", extra={"sink": self._sink.name})
-            return AuditCursor()  # everything once more, rather than something never
-
-    def state(self) -> ForwardingState:
-        cursor = self.cursor()
-        waiting, _, _ = self._files.read(cursor, 1)
-        return ForwardingState(cursor.number, waiting[0].at if waiting else None, self._failures, self._error)
+        return _cursor(self._cursor_path)
 
     def _run(self) -> None:
         with contextlib.ExitStack() as held:
@@ -211,17 +224,24 @@ class _Forwarder:
                 self._sink.send(records)
             write_durably(self._cursor_path, json.dumps(asdict(behind)).encode())
         except (DestinationError, OSError) as error:
-            self._failures += 1
-            self._error = error.detail if isinstance(error, DestinationError) else str(error.strerror)
-            _log.warning("audit_not_sent", extra={"sink": self._sink.name, "reason": self._error})
+            self._failed(error.detail if isinstance(error, DestinationError) else str(error.strerror))
             return False, cursor
         except Exception as error:  # noqa: BLE001 - the loop must survive; what it carries stays out of the log
-            self._failures += 1
-            self._error = type(error).__name__
-            _log.error("audit_not_sent", extra={"sink": self._sink.name, "reason": self._error})
+            self._failed(type(error).__name__, logging.ERROR)
             return False, cursor
-        self._failures, self._error = 0, None
+        self._failures = 0
+        with contextlib.suppress(OSError):
+            self._trouble_path.unlink(missing_ok=True)
         return True, behind
+
+    def _failed(self, why: str, level: int = logging.WARNING) -> None:
+        """Say why, in the log and to whoever asks from another process."""
+        self._failures += 1
+        _log.log(level, "audit_not_sent", extra={"sink": self._sink.name, "reason": why})
+        with contextlib.suppress(OSError):
+            beside = self._trouble_path.with_name(f"{self._trouble_path.name}.new")
+            beside.write_text(json.dumps({"error": why[:300], "failures": self._failures}), "utf-8")
+            beside.replace(self._trouble_path)
 
     def _pause(self) -> None:
         """Wait for a record; after a failure wait longer each time, whatever is recorded meanwhile."""
@@ -229,3 +249,47 @@ class _Forwarder:
             self._stopping.wait(retry_delay_s(_RETRY, self._failures))
         else:
             self._woken.wait(self._idle_s)
+
+
+def _cursor_path(folder: Path, name: str) -> Path:
+    return folder / f"cursor-{name}"
+
+
+def _trouble_path(folder: Path, name: str) -> Path:
+    return folder / f"trouble-{name}"
+
+
+def _cursor(path: Path) -> AuditCursor:
+    try:
+        return AuditCursor(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return AuditCursor()
+    except (ValueError, TypeError):
+        _log.warning("audit_cursor_damaged", extra={"sink": path.name})
+        return AuditCursor()  # everything once more, rather than something never
+
+
+def _state(files: AuditFiles, name: str) -> ForwardingState:
+    """Say how a sink keeps up, by what lies in the folder."""
+    cursor = _cursor(_cursor_path(files.folder, name))
+    first, _, _ = files.read(cursor, 1)
+    if not first:
+        return ForwardingState(cursor.number, None)
+    waiting = max(1, files.last_number() - cursor.number)
+    try:
+        trouble = json.loads(_trouble_path(files.folder, name).read_bytes())
+        return ForwardingState(cursor.number, first[0].at, int(trouble["failures"]), str(trouble["error"]), waiting)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ForwardingState(cursor.number, first[0].at, waiting=waiting)
+
+
+def _sent_to_by_others(folder: Path) -> set[str]:
+    """Give the sinks that some process sends to just now: it holds their lock. Those of old settings have none."""
+    found = set()
+    for path in folder.glob(f"{_SENDING}*"):
+        with path.open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                found.add(path.name.removeprefix(_SENDING))
+    return found

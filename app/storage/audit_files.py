@@ -163,6 +163,11 @@ class AuditFiles:
                         cursor = AuditCursor(file, at, cursor.number)
         return records, cursor, damaged
 
+    def last_number(self) -> int:
+        """Number of the last record that is on the disk for certain, whoever wrote it; 0 where there is none."""
+        marked = (self._folder / "head").read_bytes()[:20]
+        return int(marked) if marked.isdigit() else 0
+
     def verify(self) -> AuditCheck:
         """Follow the chain through every file."""
         with self._threads, self._locked():
@@ -224,9 +229,9 @@ class AuditFiles:
                         )
                     number, chain = record.number, record.digest
                     first, records = first or number, records + 1
-        marked = os.pread(self._mark, 20, 0)
-        if marked.isdigit() and int(marked) > number:
-            problems.append(f"the trail ends at {number}, but {int(marked)} had been written")
+        marked = self.last_number()
+        if marked > number:
+            problems.append(f"the trail ends at {number}, but {marked} had been written")
         return AuditCheck(records, first, number, tuple(problems))
 
     def _start(self, problems: list[str]) -> tuple[int, str]:

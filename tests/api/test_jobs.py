@@ -1,6 +1,7 @@
 """``/v1/jobs`` over a real spool and job table; the work itself is done by hand, as a worker would."""
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from app.domain.result_identity import ResultKind
 from app.main import create_app
 from app.services.hospital.records import Answer, Failure, StoredResult
 from app.settings import Settings, load_settings
+from app.settings.hospital import AuditSettings
 from tests.api.conftest import settings_with_spool
 from tests.api.problems import assert_problem
 from tests.integration.pacs import films
@@ -166,6 +168,30 @@ def test_metrics_count_films_and_alerts(client: TestClient) -> None:
     assert 'discern_films{state="queued"} 1.0' in text
     assert 'discern_alert{alert="no_worker"} 1.0' in text
     assert "discern_job_table_up 1.0" in text
+
+
+def test_a_receiver_of_audit_events_that_lags_is_an_alert_with_its_reason(release: Path, tmp_path: Path) -> None:
+    settings = settings_with_spool(release, tmp_path)
+    with socket.socket() as silent:  # bound and never listening: whoever connects is refused
+        silent.bind(("127.0.0.1", 0))
+        receiver = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        settings = settings.model_copy(update={"audit": AuditSettings(syslog=receiver)})
+        with open_hospital(settings) as side:
+            side.audit._clock = Past()  # the time of what is recorded
+            side.audit.record("received", sender="MODALITY")
+        with TestClient(create_app(settings)) as client:
+            summary = client.get("/v1/jobs/summary").json()
+
+            assert summary["alerts"] == ["audit_lagging"]
+            assert summary["audit"]["syslog"].startswith("1 record not read by it, the first of 2026-01-01")
+            assert 'discern_alert{alert="audit_lagging"} 1.0' in client.get("/metrics").text
+
+
+class Past:
+    """A clock that stands."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def answered(side: HospitalSide, job: str) -> None:

@@ -17,6 +17,7 @@ from app.domain.errors import (
     StorageUnavailableError,
 )
 from app.domain.input_gate import GateFlag, doubts
+from app.services.hospital.desk import ALERTS
 
 WORDS = Path("app/api/web/words.js").read_text(encoding="utf-8")
 DOMAIN_FLAGS = {
@@ -62,3 +63,13 @@ def test_every_reason_for_doubt_has_few_words() -> None:
     assert body is not None
 
     assert set(doubts(map(str, GateFlag), ("adult",))) - set(re.findall(r"(\w+): \"", body[1])) == set()
+
+
+def test_every_alert_has_words_on_the_operators_page_and_in_the_manual() -> None:
+    page = Path("app/api/web/operations.js").read_text(encoding="utf-8")
+    table = re.search(r"const ALERTS = \{(.*?)\n\};", page, re.S)
+    assert table is not None
+    manual = Path("docs/operations.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^  (\w+): ", table[1], re.M)) == set(ALERTS)
+    assert [alert for alert in ALERTS if f"| `{alert}` |" not in manual] == []

@@ -12,6 +12,7 @@ const ALERTS = {
   spool_nearly_full: "The spool is nearly full. When it is, nothing more is acknowledged.",
   source_failing: "A source cannot be read. Nothing is lost: it is read on from where it stopped.",
   destination_failing: "A destination does not take or confirm results. They wait, and are sent again.",
+  audit_lagging: "A receiver of audit events has not read them for five minutes. They wait here, and are sent on in order.",
 };
 
 let shown = 0; // films listed, so that a refresh keeps pages that were opened
@@ -50,7 +51,7 @@ function number(name, value) {
 }
 
 function drawSummary(summary) {
-  const failing = { source_failing: summary.sources, destination_failing: summary.destinations };
+  const failing = { source_failing: summary.sources, destination_failing: summary.destinations, audit_lagging: summary.audit };
   const alerts = summary.alerts.map((alert) =>
     h("li", {}, ALERTS[alert] || alert, ...Object.entries(failing[alert] ?? {}).map(([name, why]) => h("div", {}, h("b", {}, name), ` ${why}`))),
   );

@@ -95,7 +95,18 @@ class DeskTable(Protocol):
         ...
 
 
-ALERTS = ("overdue", "parked", "conflict", "no_worker", "spool_nearly_full", "source_failing", "destination_failing")
+class DeskAudit(AuditTrail, Protocol):
+    """The audit trail, as operators look after it."""
+
+    def troubles(self) -> Mapping[str, str]:
+        """Receivers of audit events that lag, and why."""
+        ...
+
+
+ALERTS = (
+    "overdue", "parked", "conflict", "no_worker", "spool_nearly_full", "source_failing", "destination_failing",
+    "audit_lagging",
+)  # fmt: skip
 """What an operator may have to look at; docs/operations.md says what each means."""
 
 
@@ -121,6 +132,8 @@ class Summary:
         Held, and allowed.
     sources, destinations
         Those that keep failing, and why, in words.
+    audit
+        Receivers of audit events that lag, and why, in words.
     """
 
     at: datetime
@@ -134,6 +147,7 @@ class Summary:
     spool_max_bytes: int
     sources: Mapping[str, str]
     destinations: Mapping[str, str]
+    audit: Mapping[str, str]
 
     @property
     def idle(self) -> bool:
@@ -158,6 +172,8 @@ class Summary:
             found.append("source_failing")
         if self.destinations:
             found.append("destination_failing")
+        if self.audit:
+            found.append("audit_lagging")
         return tuple(found)
 
 
@@ -191,7 +207,7 @@ class OperatorDesk:
         self,
         table: DeskTable,
         spool: Spool,
-        audit: AuditTrail,
+        audit: DeskAudit,
         clock: Clock,
         housekeeping: Housekeeping,
         deadline_s: float,
@@ -219,6 +235,7 @@ class OperatorDesk:
             spool_max_bytes=self._spool_max_bytes,
             sources=self._table.source_troubles(),
             destinations=self._table.destination_troubles(),
+            audit=self._audit.troubles(),
         )
 
     def jobs(

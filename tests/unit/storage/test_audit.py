@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.errors import DestinationError
 from app.services.hospital.auditing import AuditRecord
-from app.storage.audit import AuditLog
+from app.storage.audit import LAG_S, AuditLog, ForwardingState
 from app.storage.audit_files import AuditFiles
 from tests.fakes import PATIENCE_S
 
@@ -160,3 +160,48 @@ def test_a_record_names_nobody_when_printed(tmp_path: Path) -> None:
     files.close()
 
     assert "CANARY" not in repr(record)
+
+
+def test_a_receiver_that_lags_is_said_by_every_process_with_the_reason_of_the_one_that_sends(tmp_path: Path) -> None:
+    sink = Sink()
+    sink.down = True
+    sending = opened(tmp_path, sink)
+    beside = AuditLog(AuditFiles(tmp_path, KEY), sending._clock)  # with other settings: it knows no receiver
+    for _ in range(3):
+        sending.record("received")
+    eventually(lambda: beside.forwarding().get("syslog", ForwardingState(0, None)).error is not None)
+    assert beside.troubles() == sending.troubles() == {}
+
+    sending._clock.at += timedelta(seconds=LAG_S)  # type: ignore[attr-defined]  # the clock of this test
+    for each in (beside, sending):
+        assert each.troubles() == {
+            "syslog": "3 records not read by it, the first of 2026-11-25 12:00:01Z:"
+            " tcp://receiver.example:514: Connection refused"
+        }
+
+    sink.down = False
+    eventually(lambda: beside.troubles() == {})
+    sending.close()
+    beside.close()
+
+
+def test_records_that_nobody_sends_on_are_said_and_receivers_of_old_settings_are_not(tmp_path: Path) -> None:
+    sink = Sink()
+    opened(tmp_path, sink).close()
+    log = AuditLog(AuditFiles(tmp_path, KEY), MovingClock(), {"fhir": Sink()})  # never started
+    log.record("received")
+    log._clock.at += timedelta(seconds=LAG_S + 60)  # type: ignore[attr-defined]  # the clock of this test
+
+    assert log.troubles() == {
+        "fhir": "1 record not read by it, the first of 2026-11-25 12:00:01Z: no failure is known; is a process running?"
+    }
+    log.close()
+
+
+def test_a_clock_that_was_set_back_makes_nothing_lag(tmp_path: Path) -> None:
+    log = AuditLog(AuditFiles(tmp_path, KEY), MovingClock(), {"fhir": Sink()})
+    log.record("received")
+    log._clock.at -= timedelta(days=1)  # type: ignore[attr-defined]  # the clock of this test
+
+    assert log.troubles() == {}
+    log.close()
