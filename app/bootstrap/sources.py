@@ -27,7 +27,8 @@ def make_pollers(side: HospitalSide) -> list[Poller]:
 
 def _pollers_of(side: HospitalSide, source: SourceSettings) -> list[Poller]:
     if source.kind == "folder":
-        return [(f"folder {source.name}", _watched_folder(side, source).poll, source.poll_s)]
+        folder = _watched_folder(side, source)
+        return [_watched(side, f"{source.name}-folder", lambda: folder.poll().as_poll_report(), source.poll_s)]
     pollers = [_watched(side, f"{source.name}-sweep", _sweep(side, source).poll, source.sweep_s)]
     if source.kind == "orthanc":
         pollers.append(_watched(side, f"{source.name}-changes", _changes(side, source).poll, source.poll_s))

@@ -21,7 +21,7 @@ from app.domain.errors import (
     TooLargeError,
 )
 from app.services.hospital.ports import Receiver
-from app.services.hospital.records import Arrival, Origin
+from app.services.hospital.records import Arrival, Origin, PollReport
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +50,21 @@ class FolderReport:
         Files that still change, or that the service has no room for just now.
     stuck
         Files that cannot be read or moved; said in the log when it began.
+    trouble
+        What keeps the folder from being emptied, in words; None where nothing does.
     """
 
     taken: int = 0
     refused: int = 0
     waiting: int = 0
     stuck: int = 0
+    trouble: str | None = None
+
+    def as_poll_report(self) -> PollReport:
+        """Say it as any other source does; files that are stuck are a failure until they are gone or changed."""
+        stuck = f"{self.stuck} file{'' if self.stuck == 1 else 's'} cannot be read, moved or removed; the log says why"
+        failure = self.trouble or (stuck if self.stuck else None)
+        return PollReport(taken=self.taken, refused=self.refused, failures=(failure,) if failure else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +123,15 @@ class WatchedFolder:
         try:
             found = self._found()
         except OSError as error:
-            self._say(f"the folder cannot be read: {error.strerror}")
-            return FolderReport()
+            unreadable = f"the folder cannot be read: {error.strerror}"
+            self._say(unreadable)
+            return FolderReport(trouble=unreadable)
         self._seen = {path: each for path, each in self._seen.items() if path in found}
         self._stuck = {path: each for path, each in self._stuck.items() if found.get(path) == each}
         complete = [path for path, signature in found.items() if self._is_complete(path, signature)]
         counts["waiting"], counts["stuck"] = len(found) - len(complete) - len(self._stuck), len(self._stuck)
         complete.sort(key=lambda path: found[path][2])
-        trouble: str | None = None
+        trouble = self._closed()
         for number, path in enumerate(complete):
             if number >= _MOST_PER_POLL:
                 counts["waiting"] += len(complete) - number
@@ -133,11 +143,23 @@ class WatchedFolder:
                 counts["waiting"] += len(complete) - number
                 break
         self._say(trouble)
-        return FolderReport(**counts)
+        return FolderReport(**counts, trouble=trouble)
+
+    def _closed(self) -> str | None:
+        """Say which folder files cannot be moved out of or into, before there is a file to move."""
+        for name, folder in (("folder", self._folder), ("done_folder", self._done), ("refused_folder", self._refused)):
+            if folder is None:
+                continue
+            there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+            if not there.is_dir():
+                return f"{name} is no folder, nor can it be made one"
+            if not os.access(there, os.W_OK | os.X_OK):
+                return f"{name} cannot be written to: files cannot be moved"
+        return None
 
     def _say(self, trouble: str | None) -> None:
         """Say what keeps the folder from being emptied when that begins, and when it is over."""
-        kind = trouble and trouble.partition(":")[0]
+        kind = trouble.partition(":")[0] if trouble else None
         if kind == self._trouble:
             return
         if trouble is not None:

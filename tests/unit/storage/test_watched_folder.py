@@ -176,8 +176,9 @@ def test_nothing_is_moved_while_there_is_no_room_and_it_is_said_once(
     inbox.put("one.dcm")
     inbox.put("two.dcm")
 
-    assert inbox.poll_twice() == FolderReport(waiting=2)
-    assert inbox.watched.poll() == FolderReport(waiting=2)
+    waits = FolderReport(waiting=2, trouble="storage_full: the spool is full")
+    assert inbox.poll_twice() == waits
+    assert inbox.watched.poll() == waits
     inbox.receiver.error = None
     assert inbox.watched.poll() == FolderReport(taken=2)
 
@@ -242,12 +243,63 @@ def test_a_defect_with_one_file_does_not_stop_the_others(inbox: Inbox) -> None:
 
 def test_a_folder_that_is_gone_is_said_once_and_comes_back(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
     inbox.folder.rmdir()
-    assert inbox.poll_twice() == FolderReport()
+    assert inbox.poll_twice() == FolderReport(trouble="the folder cannot be read: No such file or directory")
     inbox.folder.mkdir()
     inbox.put("film.dcm")
     assert inbox.poll_twice() == FolderReport(taken=1)
 
     assert [record.message for record in caplog.records] == ["folder_waits"]
+
+
+def test_a_done_folder_that_is_none_is_said_before_there_is_a_file_to_move(tmp_path: Path) -> None:
+    (tmp_path / "done").write_text("a file", "utf-8")
+    inbox = Inbox(tmp_path / "inbox", done=tmp_path / "done" / "films")
+
+    assert inbox.watched.poll() == FolderReport(trouble="done_folder is no folder, nor can it be made one")
+
+
+@pytest.mark.parametrize("name", ["folder", "done_folder", "refused_folder"])
+def test_a_folder_that_may_not_be_written_to_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    inbox = Inbox(tmp_path / "inbox", done=tmp_path / "done")
+    for made in ("done", "inbox/refused"):
+        (tmp_path / made).mkdir()
+    closed = tmp_path / {"folder": "inbox", "done_folder": "done", "refused_folder": "inbox/refused"}[name]
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and allowed(path, mode))  # root may always
+
+    assert inbox.watched.poll() == FolderReport(trouble=f"{name} cannot be written to: files cannot be moved")
+
+
+@pytest.mark.parametrize(
+    ("report", "failures"),
+    [
+        (FolderReport(taken=2, waiting=1), ()),
+        (FolderReport(stuck=1), ("1 file cannot be read, moved or removed; the log says why",)),
+        (FolderReport(stuck=2, trouble="storage_full: no room"), ("storage_full: no room",)),
+    ],
+)
+def test_what_keeps_a_folder_full_is_a_failure_of_the_source(report: FolderReport, failures: tuple[str, ...]) -> None:
+    assert report.as_poll_report().failures == failures
+    assert report.as_poll_report().taken == report.taken
+
+
+def test_a_folder_of_the_settings_that_is_missing_is_an_alert_until_it_is_back(tmp_path: Path) -> None:
+    source = {"name": "inbox", "kind": "folder", "folder": str(tmp_path / "inbox")}
+    settings = Settings.model_validate({"spool": {"dir": tmp_path / "spool", "reserve_bytes": 0}, "sources": [source]})
+
+    with open_hospital(settings) as side:
+        ((_, poll, _),) = make_pollers(side)
+        poll()
+        missing = side.desk.summary()
+        (tmp_path / "inbox").mkdir()
+        poll()
+        back = side.desk.summary()
+
+    assert missing.alerts == ("source_failing",)
+    assert missing.sources["inbox-folder"].endswith("the folder cannot be read: No such file or directory")
+    assert back.alerts == ()
 
 
 def test_a_folder_of_the_settings_feeds_the_job_table(tmp_path: Path) -> None:
@@ -266,7 +318,7 @@ def test_a_folder_of_the_settings_feeds_the_job_table(tmp_path: Path) -> None:
         poll()
         jobs = side.table.jobs()
 
-    assert name == "folder inbox"
+    assert name == "inbox-folder"
     assert {(job.origin, job.sender) for job in jobs} == {(Origin.FOLDER, "inbox")}
     assert sent.sop_instance_uid in {job.source_uid for job in jobs}
     assert len(jobs) == 2
