@@ -1,10 +1,10 @@
 """Modalities and gateways that send to us: C-STORE by pynetdicom and by dcmtk, STOW-RS by plain HTTP."""
 
-import gc
+import contextlib
 import io
+import socket
 import ssl
 import subprocess
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,9 @@ from typing import Final
 import httpx2
 from pydicom import dcmread
 from pynetdicom import AE, build_context
+from pynetdicom.association import Association
 from pynetdicom.status import code_to_category
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 SUCCESS: Final = 0x0000
 OUT_OF_RESOURCES: Final = 0xA700
@@ -35,7 +37,7 @@ def c_store(
         The status of each, in order; None for one that was not answered: no association, or it was cut.
     """
     objects = [dcmread(io.BytesIO(content)) for content in contents]
-    ae = AE(calling)
+    ae = _Modality(calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = timeout_s
     wanted = sorted({(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in objects})
     ae.requested_contexts = [build_context(sop_class, syntax) for sop_class, syntax in wanted]
@@ -51,15 +53,32 @@ def c_store(
         found.append(status)
     if association.is_established:
         association.release()
-    if None in found:
-        # The library leaves the sockets of associations that were cut to the garbage collector.
-        if association.is_alive():
-            association.join(timeout_s)
-        del association, ae
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+    elif association.is_alive():
+        association.join(timeout_s)
     return found
+
+
+class _Socket(AssociationSocket):
+    """A connection that is closed although its other end is gone, which pynetdicom leaves to the garbage collector."""
+
+    def _shutdown_socket(self) -> None:
+        """Close the connection."""
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
+
+
+class _Modality(AE):
+    """An application entity whose associations use such connections."""
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
+    ) -> AssociationSocket:
+        """Make the connection of one association."""
+        made = _Socket(assoc, address=address)
+        made.tls_args = tls_args
+        return made
 
 
 def is_taken(status: int | None) -> bool:
