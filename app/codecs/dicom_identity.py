@@ -12,6 +12,7 @@ from typing import Final
 from app.codecs.dicom_elements import Element, Encoding, read_elements
 from app.codecs.dicom_file import open_dataset
 from app.codecs.dicom_header import DicomHeader, Tag
+from app.codecs.dicom_luts import LUT_TAGS, film_luts
 from app.codecs.limits import DecodeLimits
 from app.codecs.sniffing import ImageFormat, sniff
 from app.domain.errors import IntakeReason, IntakeRefusedError
@@ -40,7 +41,9 @@ REPEATED: Final[Mapping[int, str]] = MappingProxyType({
     0x00120062: "CS", 0x00180015: "CS", 0x00181164: "DS", 0x00185101: "CS",
     0x0020000D: "UI", 0x0020000E: "UI", 0x00200010: "SH", 0x00200011: "IS", 0x00200013: "IS", 0x00200020: "CS",
     0x00200052: "UI", 0x00200060: "CS", 0x00200062: "CS",
-    0x00280010: "US", 0x00280011: "US", 0x00280030: "DS", 0x00280301: "CS",
+    0x00280002: "US", 0x00280004: "CS", 0x00280010: "US", 0x00280011: "US", 0x00280030: "DS", 0x00280034: "IS",
+    0x00280301: "CS", 0x00281050: "DS", 0x00281051: "DS", 0x00281052: "DS", 0x00281053: "DS", 0x00281054: "LO",
+    0x00281056: "CS", 0x00282110: "CS", 0x00282112: "DS", 0x00282114: "CS", 0x20500020: "CS",
 })
 # fmt: on
 """The elements that results repeat, and their VRs (PS3.6); no sequence is among them."""
@@ -66,9 +69,10 @@ class DicomObjectReader:
         if sniff(content) is not ImageFormat.DICOM:
             return None
         view, start, encoding, transfer_syntax = open_dataset(content, self._limits)
-        wanted = {*REPEATED, Tag.PIXEL_DATA}
+        wanted = {*REPEATED, *LUT_TAGS, Tag.PIXEL_DATA}
         elements, _ = read_elements(view, start, encoding, wanted, self._limits)
         header = DicomHeader(elements)
+        modality_lut, voi_lut = film_luts(header, self._limits)
         return SourceImage(
             sop_class_uid=_uid(header, Tag.SOP_CLASS_UID, "SOP Class UID (0008,0016)"),
             sop_instance_uid=_uid(header, Tag.SOP_INSTANCE_UID, "SOP Instance UID (0008,0018)"),
@@ -79,6 +83,8 @@ class DicomObjectReader:
             rows=header.word(Tag.ROWS, 0),
             columns=header.word(Tag.COLUMNS, 0),
             header=_repeated(elements),
+            modality_lut=modality_lut,
+            voi_lut=voi_lut,
         )
 
     def dataset_sha256(self, content: bytes) -> str:

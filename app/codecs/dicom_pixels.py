@@ -94,7 +94,7 @@ def _modality(
     stored: Values, layout: FrameLayout, header: DicomHeader, limits: DecodeLimits
 ) -> tuple[Values, int, tuple[str, ...]]:
     """Return values after the modality LUT or rescale, and the bits a LUT puts out."""
-    table = _sequence_table(header, Tag.MODALITY_LUT_SEQUENCE, layout.is_signed, limits)
+    table = first_table(header, Tag.MODALITY_LUT_SEQUENCE, layout.is_signed, limits)
     if table is not None:
         return table[0].apply(stored), table[0].bits, ()
     slope, intercept = header.numbers(Tag.RESCALE_SLOPE), header.numbers(Tag.RESCALE_INTERCEPT)
@@ -108,7 +108,7 @@ def _modality(
 
 def _voi(values: Values, header: DicomHeader, limits: DecodeLimits) -> tuple[Values | None, int, tuple[str, ...]]:
     """Return brightness by the first VOI LUT, else by the first window; None where there is neither."""
-    table = _sequence_table(header, Tag.VOI_LUT_SEQUENCE, bool(values.min() < 0), limits)
+    table = first_table(header, Tag.VOI_LUT_SEQUENCE, bool(values.min() < 0), limits)
     if table is not None:
         lookup, items = table
         brightness = lookup.apply(values) / lookup.white
@@ -124,9 +124,32 @@ def _voi(values: Values, header: DicomHeader, limits: DecodeLimits) -> tuple[Val
     return apply_window(values, window), 0, (ReadingFlag.VOI_SEVERAL,) if several else ()
 
 
-def _sequence_table(
-    header: DicomHeader, tag: int, signed: bool, limits: DecodeLimits
-) -> tuple[LookupTable, int] | None:
+def first_table(header: DicomHeader, tag: int, signed: bool, limits: DecodeLimits) -> tuple[LookupTable, int] | None:
+    """Read the first item of a LUT sequence; None where there is none.
+
+    Parameters
+    ----------
+    header
+        Of the film.
+    tag
+        `Tag.MODALITY_LUT_SEQUENCE` or `Tag.VOI_LUT_SEQUENCE`.
+    signed
+        Whether the table's inputs may be negative.
+    limits
+        Of what is walked over.
+
+    Returns
+    -------
+    tuple or None
+        The table, and how many items there are.
+
+    Raises
+    ------
+    UnreadableImageError
+        If the sequence or the table does not add up.
+    TooLargeError
+        If it has more elements than allowed.
+    """
     if not header.has(tag):
         return None
     item = first_item(header.elements[tag], _LUT_TAGS, limits)

@@ -4,6 +4,25 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class FilmLut:
+    """A lookup table of a film (PS3.3, C.11.1, C.11.2).
+
+    Attributes
+    ----------
+    first_mapped
+        The input that the first entry is for; -32768 to 65535.
+    bits
+        Of an entry, 1 to 16; as many as the entries need, whatever the film states.
+    entries
+        1 to 65536 of them, two bytes each, little endian.
+    """
+
+    first_mapped: int
+    bits: int
+    entries: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceImage:
     """Identity of one received image object.
 
@@ -20,7 +39,9 @@ class SourceImage:
     header
         A DICOM data set, Explicit VR Little Endian without preamble and file meta information, of the patient, study
         and acquisition elements that results repeat (`app.codecs.dicom_identity`), in the source's own character
-        set. It names the patient: never logged, never shown.
+        set. It names the patient: never logged, never shown. No sequence is in it, every length has two bytes.
+    modality_lut, voi_lut
+        The first item of Modality and VOI LUT Sequence (0028,3000), (0028,3010); None where there is none.
     """
 
     sop_class_uid: str
@@ -32,3 +53,5 @@ class SourceImage:
     rows: int = 0
     columns: int = 0
     header: bytes = field(default=b"", repr=False)
+    modality_lut: FilmLut | None = None
+    voi_lut: FilmLut | None = None

@@ -80,7 +80,8 @@ def finished(
     target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL_NAME
     target.SoftwareVersions = context.model_version
     target.DeviceSerialNumber = context.model_version[:64]
-    for name in ("InstanceCreation", "Content", "Series"):
+    said = "PresentationCreation" if kind is ResultKind.PRESENTATION_STATE else "Content"
+    for name in ("InstanceCreation", said, "Series"):
         setattr(target, f"{name}Date", at.strftime("%Y%m%d"))
         setattr(target, f"{name}Time", at.strftime("%H%M%S"))
     if "TimezoneOffsetFromUTC" in target:

@@ -2,7 +2,11 @@
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.domain.regions import Region
+from app.domain.source_image import SourceImage
 from app.pacs.hot_boxes import HotMap
 
 Rgb = tuple[int, int, int]
@@ -13,6 +17,20 @@ _MAPS: Final[tuple[Rgb, ...]] = ((100, 143, 255), (220, 38, 127), (120, 220, 160
 """By the place of an expert in the answer; apart from each other to colour-blind eyes as well."""
 _LONGEST_LABEL: Final = 64
 """Characters of a Long String (PS3.5, 6.2)."""
+
+
+def corners_of(source: SourceImage, region: Region) -> NDArray[np.float64]:
+    """Give the corners of a region's box, clockwise from the top left one and back to it.
+
+    Returns
+    -------
+    ndarray
+        ``(5, 2)`` float64: column and row in pixels, 0 at the film's top left edge (PS3.3, C.18.6.1.2, C.10.5.1.2),
+        none of them beyond the film.
+    """
+    x0, y0, x1, y1 = region.box
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], np.float64)
+    return np.clip(corners, 0.0, (max(source.columns, 1), max(source.rows, 1)))
 
 
 def words_of(found: HotMap, region: Region) -> str:

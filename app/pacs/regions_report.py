@@ -1,6 +1,5 @@
 """Where an answer points, as boxes a viewer shows: Comprehensive 3D SR, only groups with regions (TID 1410)."""
 
-import numpy as np
 from highdicom.sr import (
     FindingSite,
     GraphicTypeValues,
@@ -16,6 +15,7 @@ from app.domain.regions import Region
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.hot_boxes import HotMap, hot_maps
+from app.pacs.region_marks import corners_of
 from app.pacs.report_parts import algorithm, concept, number, report, tracking
 from app.services.hospital.records import ResultContext, ResultObject
 from app.services.screening import Screening
@@ -47,16 +47,12 @@ def site(region: Region, *, lungs_known: bool) -> FindingSite:
 def _group(  # what one box is made of
     source: SourceImage, screening: Screening, context: ResultContext, found: HotMap, region: Region, place: int
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    x0, y0, x1, y1 = region.box
-    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], np.float64)
-    corners[:, 0] = np.clip(corners[:, 0], 0.0, max(source.columns, 1))
-    corners[:, 1] = np.clip(corners[:, 1], 0.0, max(source.rows, 1))
     expert, result = found.expert, screening.result
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(source, context, found.tracked(place)),
         referenced_region=ImageRegion(
             graphic_type=GraphicTypeValues.POLYLINE,
-            graphic_data=corners,
+            graphic_data=corners_of(source, region),
             source_image=SourceImageForRegion(source.sop_class_uid, source.sop_instance_uid),
         ),
         finding_type=concept(codes.finding_code(expert.name)),

@@ -9,6 +9,7 @@ from app.pacs.findings_report import findings_report
 from app.pacs.not_analysed import not_analysed
 from app.pacs.own_objects import is_own
 from app.pacs.picture import picture_of, refusal_picture
+from app.pacs.presentation_state import presentation_state
 from app.pacs.regions_report import regions_report
 from app.pacs.secondary_capture import secondary_capture
 from app.pacs.segmentation import segmentation
@@ -43,6 +44,8 @@ class DicomResultBuilder:
                 built.append(text_report(source, study, screening, context))
             if ResultKind.SEGMENTATION in kinds:
                 built.append(segmentation(source, study, screening, context))
+            if ResultKind.PRESENTATION_STATE in kinds:
+                built.append(presentation_state(source, study, screening, context))
         return tuple(each for each in built if each is not None)
 
     def refused(

@@ -92,4 +92,8 @@ def _film(source: SourceImage, study: Dataset) -> Dataset:
     film = nameless(source)
     frame = str(study.get("FrameOfReferenceUID") or "")
     film.FrameOfReferenceUID = frame if _UID.fullmatch(frame) else frame_of(source)
+    if study.get("LossyImageCompression") == "01":  # and so is whatever is derived from it (PS3.3, C.7.6.1.1.5)
+        for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+            if study.get(keyword):
+                film[keyword] = study[keyword]
     return film

@@ -102,7 +102,7 @@ class DestinationSettings(Credentials):
     commitment_s: float = Field(default=600.0, gt=0)
     confirm: Literal["qido", "content", "c-find", "storage-commitment", "none"] | None = None
     query_url: str | None = None
-    objects: tuple[Literal["sc", "sr-regions", "sr-findings", "sr-text", "seg"], ...] = (
+    objects: tuple[Literal["sc", "sr-regions", "sr-findings", "sr-text", "seg", "gsps"], ...] = (
         "sc", "sr-regions", "sr-findings",
     )  # fmt: skip
     one_by_one: bool = False

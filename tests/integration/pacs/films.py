@@ -8,7 +8,7 @@ import hashlib
 import io
 import subprocess
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -159,6 +159,15 @@ def dataset(number: int, *, series: str = "", height: int = 160, width: int = 14
             delattr(made, keyword)
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    return made
+
+
+def lookup_table(first: int, entries: Iterable[int], bits: int = 16) -> Dataset:
+    """An item of a LUT sequence: entries for consecutive inputs from ``first`` on."""
+    made = Dataset()
+    values = list(entries)
+    made.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(values), first, bits])
+    made.add_new("LUTData", "OW", np.asarray(values, "<u2").tobytes())
     return made
 
 

@@ -23,12 +23,13 @@ from tests.integration.pacs.orthanc import PASSWORD, USER, Orthanc, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CONTEXT = ResultContext("models-1", datetime(2026, 1, 1, tzinfo=UTC))
-KINDS = frozenset({ResultKind.SEGMENTATION})
-SOP_CLASSES = {"SegmentationStorage"}
+KINDS = frozenset({ResultKind.SEGMENTATION, ResultKind.PRESENTATION_STATE})
+SOP_CLASSES = {"SegmentationStorage", "GrayscaleSoftcopyPresentationStateStorage"}
 SOURCES: dict[str, tuple[int, dict[str, Any]]] = {
     "CR": (3, {}),
     "DX": (4, {}),
     "with a frame of reference": (4, {"FrameOfReferenceUID": "1.2.3.4.5"}),
+    "with tables": (4, {"VOILUTSequence": [films.lookup_table(-100, range(4096))], "RescaleIntercept": "-100"}),
     "with a pixel spacing": (4, {"PixelSpacing": ["0.15", "0.15"]}),
 }
 

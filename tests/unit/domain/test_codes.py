@@ -6,6 +6,7 @@ from app.domain import codes as ours
 from app.domain.codes import PRIVATE_SCHEME, Code, finding_code, reason_code
 from app.domain.errors import DivergenceReason, IntakeReason, RefusalReason, ScreeningError
 from app.domain.label_hierarchy import ENSEMBLE_LABELS
+from app.domain.lungs import SIDES, THIRDS
 from app.services.hospital.answering import STOPPED_THE_WORKER
 
 NOT_IN_THE_DICTIONARY = {
@@ -71,3 +72,14 @@ def test_every_code_fits_into_its_elements() -> None:
         assert len(code.value) <= 16, code
         assert len(code.scheme) <= 16, code
         assert 0 < len(code.meaning) <= 64, code
+
+
+def test_every_zone_has_a_lung_a_side_and_a_third() -> None:
+    places = {
+        f"{side} {third}": ours.place_of(f"{side} {third}", lungs_known=True) for side in SIDES for third in THIRDS
+    }
+
+    assert len(set(places.values())) == len(places) == 6
+    assert places["right lower"] == (ours.LUNG, ours.RIGHT, ours.ZONES["lower"])
+    assert ours.place_of(None, lungs_known=True) == (ours.CHEST,)
+    assert ours.place_of(None, lungs_known=False) == (ours.LUNG,)

@@ -186,6 +186,17 @@ def test_a_distance_of_pixels_is_not_repeated(screening: Screening, context: Res
     assert not any("PixelSpacing" in item for item in items(made))
 
 
+@pytest.mark.parametrize("lossy", [True, False])
+def test_what_is_derived_from_a_lossy_film_says_so(lossy: bool, screening: Screening, context: ResultContext) -> None:
+    elements = {"LossyImageCompressionRatio": "12.5", "LossyImageCompressionMethod": "ISO_10918_1"} if lossy else {}
+
+    made = segmentation_of(film_with(LossyImageCompression=f"0{int(lossy)}", **elements), screening, context)
+
+    assert made.LossyImageCompression == f"0{int(lossy)}"
+    assert made.get("LossyImageCompressionRatio") == (12.5 if lossy else None)
+    assert made.get("LossyImageCompressionMethod") == ("ISO_10918_1" if lossy else None)
+
+
 def test_segments_name_networks_weights_parameters_finding_and_place(
     source: SourceImage, screening: Screening, context: ResultContext
 ) -> None:
