@@ -164,6 +164,7 @@ class SummaryDocument(_Document):
     sources: dict[str, str] = Field(description="Sources that keep failing, and why")
     destinations: dict[str, str] = Field(description="Destinations that keep failing, and why")
     audit: dict[str, str] = Field(description="Receivers of audit events that lag, and why")
+    certificates: dict[str, str] = Field(description="Certificates that have ended or are about to")
 
     @classmethod
     def of(cls, summary: Summary) -> "SummaryDocument":
@@ -175,5 +176,5 @@ class SummaryDocument(_Document):
             oldest_open_s=summary.oldest_open_s, overdue=summary.overdue, workers=dict(summary.workers),
             spool_bytes=summary.spool_bytes, spool_max_bytes=summary.spool_max_bytes,
             sources=dict(summary.sources), destinations=dict(summary.destinations),
-            audit=dict(summary.audit),
+            audit=dict(summary.audit), certificates=dict(summary.certificates),
         )  # fmt: skip

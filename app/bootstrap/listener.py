@@ -1,11 +1,9 @@
 """Joins the DICOM listener."""
 
-import ssl
-
 from app.bootstrap.hospital import HospitalSide
+from app.pacs.certificates import RenewedContext
 from app.pacs.doorway import ServerContext
 from app.pacs.store_scp import ListenerLimits, StoreScp
-from app.pacs.tls import server_context
 from app.services.hospital.refused_callers import RefusedCallers
 
 
@@ -20,11 +18,7 @@ def make_listener(side: HospitalSide, refused: RefusedCallers) -> StoreScp:
     settings = side.settings.pacs
     tls: ServerContext | None = None
     if settings.tls_certificate is not None and settings.tls_key is not None:
-        context = server_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
-
-        def tls() -> ssl.SSLContext:
-            return context
-
+        tls = RenewedContext(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     limits = ListenerLimits(
         object_bytes=side.settings.limits.max_upload_bytes,
         held_bytes=settings.max_held_bytes,

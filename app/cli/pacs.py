@@ -91,6 +91,8 @@ def _status(summary: Summary, *, as_json: bool) -> int:
             print(f"failing     {name}: {why}")
         for name, why in summary.audit.items():
             print(f"audit       {name}: {why}")
+        for name, why in summary.certificates.items():
+            print(f"certificate {name}: {why}")
         print(f"alerts      {', '.join(summary.alerts) or 'none'}")
     return SOME_FAILED if summary.alerts else OK
 

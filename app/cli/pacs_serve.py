@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from app.bootstrap import open_services
+from app.bootstrap.certificates import make_certificate_watch
 from app.bootstrap.configuration import note_configuration
 from app.bootstrap.hospital import HospitalSide, open_hospital, patient_secret, spool_dir
 from app.bootstrap.listener import make_listener
@@ -20,6 +21,7 @@ from app.settings import Settings
 _log = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 600.0
 _REFUSALS_EVERY_S = 30.0
+_CERTIFICATES_EVERY_S = 60.0
 
 
 def serve(settings: Settings, roles: frozenset[str]) -> int:
@@ -35,6 +37,8 @@ def serve(settings: Settings, roles: frozenset[str]) -> int:
         changed = note_configuration(settings, side.audit, folder, patient_secret(folder), roles)
         if changed:
             _log.info("configuration_changed", extra={"parts": ",".join(changed)})
+        certificates = make_certificate_watch(side, roles)
+        running.enter_context(_repeated("certificates", certificates.look, _CERTIFICATES_EVERY_S, stop))
         if "work" in roles:
             services = running.enter_context(open_services(settings))
             running.enter_context(make_worker(side, services).running(settings.shutdown_timeout_s))

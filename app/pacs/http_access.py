@@ -112,12 +112,22 @@ def answer_of(
     except httpx2.TimeoutException as error:
         raise DestinationError(f"{host} did not answer in time", reason="timeout") from error
     except httpx2.ConnectError as error:
-        reason = "tls" if isinstance(error.__cause__, ssl.SSLError) or "SSL" in str(error) else "unreachable"
-        raise DestinationError(f"{host} cannot be reached ({reason})", reason=reason) from error
+        raise _unconnected(host, error) from error
     except (httpx2.NetworkError, httpx2.ProtocolError) as error:
         raise DestinationError(f"{host} broke the connection off", reason="connection_lost") from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
         raise DestinationError(f"{host}: {type(error).__name__}", reason="protocol") from error
+
+
+def _unconnected(host: str, error: BaseException) -> DestinationError:
+    """Say why there was no connection: what was wrong with a certificate, in OpenSSL's words."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        why = getattr(cause, "verify_message", "") or cause.reason or "the handshake failed"
+        return DestinationError(f"{host}: TLS: {why}", reason="tls")
+    return DestinationError(f"{host} cannot be reached", reason="unreachable")
 
 
 def body_of(response: httpx2.Response, most_bytes: int, most_s: float) -> bytes:

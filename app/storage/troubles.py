@@ -1,7 +1,7 @@
-"""What keeps failing: sources that cannot be read, destinations that do not take or confirm."""
+"""What keeps failing: sources that cannot be read, destinations that do not take or confirm, certificates that end."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,6 +11,9 @@ from app.storage.schema import CURSORS, DELIVERIES
 from app.storage.table_part import OPEN_DELIVERY, TablePart
 
 _PREFIX: Final = "source:"
+_CERTIFICATES: Final = "certificates:"
+_CERTIFICATES_KEPT_S: Final = 3600.0
+"""What a process said of its certificates counts for so long after it said it last."""
 _MISSED_POLLS: Final = 10
 _SLACK_S: Final = 120.0
 _FAILURES: Final = 2
@@ -61,6 +64,20 @@ class Troubles(TablePart):
             elif now - worked_at > timedelta(seconds=_MISSED_POLLS * kept["every_s"] + _SLACK_S):
                 found[name] = f"not looked at since {_said(worked_at)}: is a process with the role poll running?"
         return found
+
+    def certificates_seen(self, process: str, troubles: Mapping[str, str]) -> None:
+        """Keep what a process found wrong with its certificates, by what they are for."""
+        now, value = self._clock.now(), json.dumps(dict(troubles))
+        with self._database.transaction() as connection:
+            written = self._database.insert(CURSORS).values(name=_CERTIFICATES + process, value=value, at=now)
+            connection.execute(written.on_conflict_do_update(index_elements=["name"], set_={"value": value, "at": now}))
+
+    def certificate_troubles(self) -> dict[str, str]:
+        """Give the certificates that have ended, are about to, or cannot be used, and why."""
+        since = self._clock.now() - timedelta(seconds=_CERTIFICATES_KEPT_S)
+        query = select(CURSORS.c.value).where(CURSORS.c.name.startswith(_CERTIFICATES), CURSORS.c.at > since)
+        with self._database.reading() as connection:
+            return {name: why for value in connection.scalars(query) for name, why in json.loads(value).items()}
 
     def destination_troubles(self) -> dict[str, str]:
         """Give the destinations at which something failed more than once and is still open, and why."""

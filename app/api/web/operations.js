@@ -13,6 +13,7 @@ const ALERTS = {
   source_failing: "A source cannot be read. Nothing is lost: it is read on from where it stopped.",
   destination_failing: "A destination does not take or confirm results. They wait, and are sent again.",
   audit_lagging: "A receiver of audit events has not read them for five minutes. They wait here, and are sent on in order.",
+  certificate_expiring: "A certificate has expired, is about to within two weeks, or cannot be used. Renew it; the listener takes renewed files without a restart.",
 };
 
 let shown = 0; // films listed, so that a refresh keeps pages that were opened
@@ -51,7 +52,7 @@ function number(name, value) {
 }
 
 function drawSummary(summary) {
-  const failing = { source_failing: summary.sources, destination_failing: summary.destinations, audit_lagging: summary.audit };
+  const failing = { source_failing: summary.sources, destination_failing: summary.destinations, audit_lagging: summary.audit, certificate_expiring: summary.certificates };
   const alerts = summary.alerts.map((alert) =>
     h("li", {}, ALERTS[alert] || alert, ...Object.entries(failing[alert] ?? {}).map(([name, why]) => h("div", {}, h("b", {}, name), ` ${why}`))),
   );

@@ -82,6 +82,10 @@ class DeskTable(Protocol):
         """Destinations that keep failing, and why."""
         ...
 
+    def certificate_troubles(self) -> dict[str, str]:
+        """Certificates that end, and when."""
+        ...
+
     def replay(self, identifier: str) -> Job:
         """Try parked work again."""
         ...
@@ -105,7 +109,7 @@ class DeskAudit(AuditTrail, Protocol):
 
 ALERTS = (
     "overdue", "parked", "conflict", "no_worker", "spool_nearly_full", "source_failing", "destination_failing",
-    "audit_lagging",
+    "audit_lagging", "certificate_expiring",
 )  # fmt: skip
 """What an operator may have to look at; docs/operations.md says what each means."""
 
@@ -134,6 +138,8 @@ class Summary:
         Those that keep failing, and why, in words.
     audit
         Receivers of audit events that lag, and why, in words.
+    certificates
+        Certificates of ours that have ended, are about to, or cannot be used, in words.
     """
 
     at: datetime
@@ -148,6 +154,7 @@ class Summary:
     sources: Mapping[str, str]
     destinations: Mapping[str, str]
     audit: Mapping[str, str]
+    certificates: Mapping[str, str]
 
     @property
     def idle(self) -> bool:
@@ -174,6 +181,8 @@ class Summary:
             found.append("destination_failing")
         if self.audit:
             found.append("audit_lagging")
+        if self.certificates:
+            found.append("certificate_expiring")
         return tuple(found)
 
 
@@ -236,6 +245,7 @@ class OperatorDesk:
             sources=self._table.source_troubles(),
             destinations=self._table.destination_troubles(),
             audit=self._audit.troubles(),
+            certificates=self._table.certificate_troubles(),
         )
 
     def jobs(

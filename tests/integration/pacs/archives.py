@@ -58,12 +58,14 @@ def listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def tls_gateway(folder: Path, upstream: str, server: Certificate, client_authority: Path) -> Iterator[int]:
+def tls_gateway(
+    folder: Path, upstream: str, server: Certificate, client_authority: Path, port: int | None = None
+) -> Iterator[int]:
     """Run nginx before an archive: it speaks TLS and demands certificates of an authority; gives its port."""
     command = shutil.which("nginx", path="/usr/sbin:/usr/bin")
     if command is None:
         pytest.skip("no nginx here (apt-get install nginx-light)")
-    port = free_port()
+    port = port or free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(
         f"""daemon off; pid {folder}/nginx.pid; error_log stderr; worker_processes 1; user root;

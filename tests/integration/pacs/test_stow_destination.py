@@ -303,3 +303,5 @@ def test_tls_on_both_sides(trouble: str, start_orthanc: Callable[..., Orthanc], 
         client.close()
 
     assert raised.value.reason in {"tls", "refused"}
+    if trouble == "expired":
+        assert raised.value.detail == f"127.0.0.1:{port}: TLS: certificate has expired"

@@ -166,3 +166,18 @@ def test_a_destination_that_failed_twice_is_in_trouble_until_nothing_is_open(tab
     assert table.destination_troubles() == {"archive": "1 result open: it answered 507"}
     table.delivered([replace(delivery, state=DeliveryState.CONFIRMED)])
     assert table.destination_troubles() == {}
+
+
+def test_what_processes_say_of_their_certificates_counts_until_they_say_otherwise_or_nothing(
+    table: JobTable, clock: Clock
+) -> None:
+    table.certificates_seen("listen", {"listener": "it expired"})
+    table.certificates_seen("work", {"destination archive": "it expires"})
+    assert table.certificate_troubles() == {"listener": "it expired", "destination archive": "it expires"}
+
+    table.certificates_seen("work", {})
+    assert table.certificate_troubles() == {"listener": "it expired"}
+
+    clock.time += timedelta(hours=2)
+    assert table.certificate_troubles() == {}
+    assert table.source_troubles() == {}
