@@ -1,12 +1,16 @@
 """Segmentations and presentation states in a real PACS: kept as they are, rendered without harm, recognised as ours."""
 
 import io
+import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 
 from app.bootstrap import open_services
@@ -35,10 +39,10 @@ SOURCES: dict[str, tuple[int, dict[str, Any]]] = {
 
 
 def built(release: Path, number: int, **elements: Any) -> tuple[bytes, tuple[ResultObject, ...]]:
-    """A positive film and its markings."""
+    """A film with its markings: those of a positive one, whatever the elements make it look like."""
     film = films.film(number, series="marked", **elements)
     with open_services(load_settings({}, models_dir=release, device="cpu")) as services:
-        screening = services.screening.screen(film.content, ScreeningOptions(overlay_px=256))
+        screening = services.screening.screen(films.film(number).content, ScreeningOptions(overlay_px=256))
     source = DicomObjectReader(DecodeLimits(), b"key").identify(film.content)
     assert source is not None
     return film.content, DicomResultBuilder().answered(source, screening, CONTEXT, KINDS)
@@ -74,6 +78,36 @@ def test_f13_a_pacs_survives_rendering_what_marks_a_film(
 
     assert statuses[ResultKind.SEGMENTATION, "rendered"] == 200
     assert pacs.answers()
+
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "window": {},
+    "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"},
+    "sigmoid": {"VOILUTFunction": "SIGMOID", "WindowCenter": "1500", "WindowWidth": "900"},
+    "rescaled": {"RescaleSlope": "2", "RescaleIntercept": "-100", "WindowCenter": "2000", "WindowWidth": "1500"},
+    "table": {"VOILUTSequence": [films.lookup_table(0, [n * n % 65536 for n in range(4096)])], "WindowCenter": None},
+}
+
+
+@pytest.mark.skipif(shutil.which("dcmp2pgm") is None, reason="no dcmp2pgm here (apt-get install dcmtk)")
+@pytest.mark.parametrize("elements", LOOKS.values(), ids=LOOKS.keys())
+def test_another_toolkit_shows_a_film_in_its_state_as_by_itself(
+    elements: dict[str, Any], release_with_lungs: Path, tmp_path: Path
+) -> None:
+    film, objects = built(release_with_lungs, 4, **elements)
+    (state,) = [each.content for each in objects if each.kind is ResultKind.PRESENTATION_STATE]
+    (tmp_path / "film.dcm").write_bytes(film)
+    (tmp_path / "state.dcm").write_bytes(state)
+
+    for shown, options in (("alone", []), ("state", ["--pstate", "state.dcm"])):
+        command = ["dcmp2pgm", *options, "film.dcm", f"{shown}.pgm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=tmp_path)
+    checked = subprocess.run(["dcmpschk", "state.dcm"], check=True, capture_output=True, timeout=60, cwd=tmp_path)
+
+    alone, with_state = (np.asarray(Image.open(tmp_path / f"{shown}.pgm")) for shown in ("alone", "state"))
+    assert len(np.unique(alone)) > 10
+    np.testing.assert_array_equal(with_state, alone)
+    assert b"Test passed" in checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("way", ["stow", "c-store"])

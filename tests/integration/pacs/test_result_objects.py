@@ -61,8 +61,8 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
     "tables": {
         "VOILUTSequence": [films.lookup_table(-100, range(0, 1 << 16, 257))], "RescaleIntercept": "-100",
-        "RescaleSlope": "2", "RescaleType": "unspecified", "FrameOfReferenceUID": "1.2.3.4", "PixelSpacing": ["0.15", "0.15"],
-        "LossyImageCompression": "01",
+        "RescaleSlope": "2", "RescaleType": "unspecified", "FrameOfReferenceUID": "1.2.3.4",
+        "PixelSpacing": ["0.15", "0.15"], "LossyImageCompression": "01",
     },
     "quantities": {
         "PatientAge": "056Y", "PatientSize": "1.75", "PatientWeight": "71", "TimezoneOffsetFromUTC": "+0200",
