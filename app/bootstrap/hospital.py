@@ -18,6 +18,7 @@ from app.codecs.decoder import FilmDecoder
 from app.codecs.dicom_identity import DicomObjectReader
 from app.codecs.png import PngEncoder
 from app.domain.errors import ScreeningError, StorageUnavailableError
+from app.domain.jobs import longest_wait_s
 from app.pacs.own_objects import is_own
 from app.services.hospital.desk import OperatorDesk
 from app.services.hospital.exporting import Exporter
@@ -81,7 +82,7 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
     spool = FileSpool(folder, settings.spool.max_bytes, settings.spool.reserve_bytes)
     database = Database(database_url(settings))
     try:
-        table = JobTable(database, clock)
+        table = JobTable(database, clock, longest_wait_s(settings.work.retry_most_s))
         limits = decode_limits(settings)
         secret = patient_secret(folder)
         reader = DicomObjectReader(limits, secret)

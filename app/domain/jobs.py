@@ -11,6 +11,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -63,6 +64,11 @@ class ArrivalOutcome(StrEnum):
     """The same UID with other content: acknowledged, kept, flagged; the first one's result stands."""
     OWN_RESULT = "own_result"
     """A result of ours came back: acknowledged and dropped, so that no loop begins."""
+
+
+CLOCK_STEP_S: Final = 300.0
+"""The clocks of machines that work together differ by less; a clock that is set by more has jumped."""
+_LONGEST_REST_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +138,35 @@ def rest_after_crashes_s(crashes: int) -> float:
     float
         0 up to one; then 5, 10, 20 … up to 300.
     """
-    return 0.0 if crashes < 2 else min(300.0, 5.0 * 2.0 ** min(crashes - 2, 60))
+    return 0.0 if crashes < 2 else min(_LONGEST_REST_S, 5.0 * 2.0 ** min(crashes - 2, 60))
+
+
+def longest_wait_s(most_s: float) -> float:
+    """Give the longest time that anything here waits for its next attempt.
+
+    Parameters
+    ----------
+    most_s
+        Of the retry policy, seconds.
+    """
+    return max(most_s, _LONGEST_REST_S)
+
+
+def is_due(at: datetime, now: datetime, longest_s: float) -> bool:
+    """Whether a time has come that was set to be at most so long ahead.
+
+    Parameters
+    ----------
+    at, now
+        Aware.
+    longest_s
+        The longest wait there is.
+
+    Returns
+    -------
+    bool
+        True, too, where it lies further ahead than any wait and `CLOCK_STEP_S`: it was set by a clock that has been set
+        back since, and whoever waited for it would wait for as long as the clock was wrong.
+    """
+    ahead_s = (at - now).total_seconds()
+    return ahead_s <= 0.0 or ahead_s > longest_s + CLOCK_STEP_S

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import delete, select, update
 
+from app.domain.jobs import CLOCK_STEP_S
 from app.storage.schema import COMMITMENTS
 from app.storage.table_part import TablePart
 
@@ -39,13 +40,16 @@ class Commitments(TablePart):
         self, destination: str, sop_instance_uids: Collection[str], asked_within_s: float
     ) -> Mapping[str, bool | None]:
         """Give what was said of objects, the newest report first; see `CommitmentLedger`."""
-        since = self._clock.now() - timedelta(seconds=asked_within_s)
+        now = self._clock.now()
+        lately = COMMITMENTS.c.asked_at.between(
+            now - timedelta(seconds=asked_within_s), now + timedelta(seconds=CLOCK_STEP_S)
+        )  # what lies further ahead was asked before the clock was set back
         query = (
             select(COMMITMENTS.c.sop_instance_uid, COMMITMENTS.c.committed)
             .where(
                 COMMITMENTS.c.destination == destination,
                 COMMITMENTS.c.sop_instance_uid.in_(list(sop_instance_uids)),
-                (COMMITMENTS.c.committed.is_not(None)) | (COMMITMENTS.c.asked_at > since),
+                COMMITMENTS.c.committed.is_not(None) | lately,
             )
             .order_by(COMMITMENTS.c.asked_at)
         )

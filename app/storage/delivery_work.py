@@ -20,8 +20,8 @@ class DeliveryWork(TablePart):
         due = and_(
             DELIVERIES.c.destination == destination,
             DELIVERIES.c.state.in_(OPEN_DELIVERY),
-            DELIVERIES.c.next_attempt_at <= now,
-            or_(DELIVERIES.c.claimed_until.is_(None), DELIVERIES.c.claimed_until <= now),
+            self._is_due(DELIVERIES.c.next_attempt_at, now, self._longest_wait_s),
+            or_(DELIVERIES.c.claimed_until.is_(None), self._is_due(DELIVERIES.c.claimed_until, now, lease_s)),
         )
         with self._database.transaction() as connection:
             chosen = connection.scalars(

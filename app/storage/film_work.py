@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import and_, or_, select, update
 
-from app.domain.jobs import ENDED, ArrivalOutcome, DeliveryState, JobStage, JobState, rest_after_crashes_s
+from app.domain.jobs import ENDED, ArrivalOutcome, DeliveryState, JobStage, JobState, is_due, rest_after_crashes_s
 from app.services.hospital.records import Answer, Arrival, Failure, Incoming, Job, StoredResult
 from app.storage.schema import ARRIVALS, DELIVERIES, JOBS, RESULTS
 from app.storage.table_part import TablePart, job_id, job_of
@@ -100,8 +100,8 @@ class FilmWork(TablePart):
         due = and_(
             JOBS.c.state.in_((JobState.QUEUED, JobState.RUNNING)),
             JOBS.c.stage == JobStage.RECEIVED,
-            JOBS.c.next_attempt_at <= now,
-            or_(JOBS.c.claimed_until.is_(None), JOBS.c.claimed_until <= now),
+            self._is_due(JOBS.c.next_attempt_at, now, self._longest_wait_s),
+            or_(JOBS.c.claimed_until.is_(None), self._is_due(JOBS.c.claimed_until, now, lease_s)),
         )
         with self._database.transaction() as connection:
             chosen = connection.scalars(
@@ -138,8 +138,9 @@ class FilmWork(TablePart):
             row = self._locked(connection, identifier)
             if JobState(row.state) in ENDED or row.stage != JobStage.RECEIVED:
                 return None
-            rested = row.updated_at + timedelta(seconds=rest_after_crashes_s(row.runs))
-            if now < rested:
+            rest_s = rest_after_crashes_s(row.runs)
+            rested = row.updated_at + timedelta(seconds=rest_s)
+            if rest_s and not is_due(rested, now, rest_s):
                 waits = {"state": JobState.QUEUED, "next_attempt_at": rested, "claimed_until": None}
                 connection.execute(update(JOBS).where(JOBS.c.id == identifier).values(**waits))
                 return None

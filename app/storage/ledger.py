@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, not_, select, update
 
+from app.domain.jobs import CLOCK_STEP_S
 from app.services.hospital.records import JobEvent
 from app.storage.schema import CURSORS, DELIVERIES, EVENTS, JOBS, WORKERS
 from app.storage.table_part import TablePart
@@ -57,10 +58,16 @@ class Ledger(TablePart):
             return {row[0]: row[1] for row in connection.execute(select(WORKERS.c.name, WORKERS.c.seen_at))}
 
     def silent_workers(self, silent_s: float) -> list[str]:
-        """Give the workers that were not seen for so long and did not say that they stopped."""
-        before = self._clock.now() - timedelta(seconds=silent_s)
+        """Give the workers that were not seen for so long and did not say that they stopped.
+
+        One that was last seen in the future was seen before the clock was set back: those that live say so again.
+        """
+        now = self._clock.now()
+        seen_lately = WORKERS.c.seen_at.between(
+            now - timedelta(seconds=silent_s), now + timedelta(seconds=CLOCK_STEP_S)
+        )
         with self._database.reading() as connection:
-            return list(connection.scalars(select(WORKERS.c.name).where(WORKERS.c.seen_at < before)))
+            return list(connection.scalars(select(WORKERS.c.name).where(not_(seen_lately))))
 
     def release_claims(self, worker: str, under_way: Collection[str]) -> None:
         """End the claims of a worker that is gone, but for jobs that are under way: they are claimed again at once."""

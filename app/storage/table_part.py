@@ -1,13 +1,13 @@
 """What every part of the job table shares: its database and clock, rows as values, and the steps of several parts."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, or_, select, update
 
 from app.domain.errors import JobNotFoundError
-from app.domain.jobs import ArrivalOutcome, DeliveryState, JobStage, JobState
+from app.domain.jobs import CLOCK_STEP_S, ArrivalOutcome, DeliveryState, JobStage, JobState
 from app.domain.result_identity import ResultKind
 from app.services.hospital.records import Arrival, Delivery, Job, Origin, StoredResult
 from app.services.ports import Clock
@@ -29,10 +29,17 @@ class TablePart:
     """One part of the job table; each public method is one transaction.
 
     Every method may raise `StorageUnavailableError` or `StorageFullError`.
+
+    Parameters
+    ----------
+    database, clock
+        The edges.
+    longest_wait_s
+        No attempt is put off for longer: one that lies further ahead was planned by a clock that was set back since.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, longest_wait_s: float = 600.0) -> None:
+        self._database, self._clock, self._longest_wait_s = database, clock, longest_wait_s
 
     def job(self, identifier: str) -> Job:
         """Give a job.
@@ -53,6 +60,11 @@ class TablePart:
         query = select(RESULTS).where(RESULTS.c.job_id == identifier).order_by(RESULTS.c.kind)
         with self._database.reading() as connection:
             return [result_of(row) for row in connection.execute(query)]
+
+    @staticmethod
+    def _is_due(column: Column[datetime], now: datetime, longest_s: float) -> ColumnElement[bool]:
+        """Say `app.domain.jobs.is_due` in SQL."""
+        return or_(column <= now, column > now + timedelta(seconds=longest_s + CLOCK_STEP_S))
 
     def _jobs(self, query: Select[Any]) -> list[Job]:  # Any: rows of JOBS
         with self._database.reading() as connection:

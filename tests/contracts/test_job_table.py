@@ -399,3 +399,95 @@ def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
 
     with pytest.raises(StorageUnavailableError, match="schema 99"):
         Database(url)
+
+
+DAY_S = 86_400.0
+
+
+def test_a_clock_set_back_a_day_keeps_no_film_waiting_for_a_day(table: JobTable, clock: Clock) -> None:
+    fresh, failing, crashing, claimed = (table.admit(incoming(number), ARRIVAL)[0].id for number in range(4))
+    table.begin(failing, "v1")
+    table.failed(failing, Failure("storage_full", "no room"), 2.0)
+    for _ in range(3):
+        clock.pass_s(60)
+        assert table.begin(crashing, "v1") is not None
+    assert claimed in {job for job, _ in table.claim_films(10, 60, "gone")}
+
+    clock.pass_s(-DAY_S)
+    again = {job for job, _ in table.claim_films(10, 60, "other")}
+    begun = {job for job in again if table.begin(job, "v1") is not None}
+
+    assert again == begun == {fresh, failing, crashing, claimed}
+    assert table.claim_films(10, 60, "third") == []
+    table.failed(failing, Failure("storage_full", "no room"), 2.0)
+    assert table.claim_films(10, 60) == []
+    clock.pass_s(2)
+    assert [job for job, _ in table.claim_films(10, 60)] == [failing]
+
+
+def test_a_clock_set_back_a_day_keeps_no_delivery_waiting_for_a_day(table: JobTable, clock: Clock) -> None:
+    job = built(table)
+    later = clock.now() + timedelta(seconds=600)
+    table.delivered([replace(each, attempts=9, next_attempt_at=later) for each in table.deliveries(job)])
+    assert table.claim_deliveries("archive", 10, 60) == []
+    other = built(table, 1)
+    assert [each for each, _ in table.claim_deliveries("archive", 10, 60, "gone")] == [other]
+
+    clock.pass_s(-DAY_S)
+
+    assert {each for each, _ in table.claim_deliveries("archive", 10, 60)} == {job, other}
+    assert table.claim_deliveries("archive", 10, 60) == []
+
+
+def test_a_clock_that_is_corrected_by_a_minute_takes_nothing_from_a_worker(table: JobTable, clock: Clock) -> None:
+    job, _ = table.admit(incoming(), ARRIVAL)
+    delivered = built(table, 1)
+    assert len(table.claim_films(10, 60)) == len(table.claim_deliveries("archive", 10, 60)) == 1
+
+    clock.pass_s(-60)
+
+    assert table.claim_films(10, 60) == table.claim_deliveries("archive", 10, 60) == []
+    clock.pass_s(121)
+    assert [each for each, _ in table.claim_films(10, 60)] == [job.id]
+    assert [each for each, _ in table.claim_deliveries("archive", 10, 60)] == [delivered]
+
+
+def test_a_clock_set_forward_a_day_loses_nothing_and_gives_all_work_again(table: JobTable, clock: Clock) -> None:
+    film, delivered = table.admit(incoming(), ARRIVAL)[0].id, built(table, 1)
+    table.claim_films(10, 60)
+    table.claim_deliveries("archive", 10, 60)
+
+    clock.pass_s(DAY_S)
+
+    assert [each for each, _ in table.claim_films(10, 60)] == [film]
+    assert [each for each, _ in table.claim_deliveries("archive", 10, 60)] == [delivered]
+    assert table.begin(film, "v1") is not None
+
+
+@pytest.mark.parametrize("jump_s", [DAY_S, 400 * DAY_S, -DAY_S])
+def test_retention_by_a_clock_that_jumped_lets_nothing_go_that_is_open_or_parked(
+    table: JobTable, clock: Clock, jump_s: float
+) -> None:
+    queued, delivering = table.admit(incoming(), ARRIVAL)[0].id, built(table, 1)
+    parked = table.admit(incoming(2), ARRIVAL)[0].id
+    table.begin(parked, "v1")
+    table.failed(parked, Failure("unreadable_image", "no"), None)
+    before = {job: table.content_keys(job) for job in (queued, delivering, parked)}
+    clock.pass_s(jump_s)
+    kept_days = clock.now() - timedelta(days=7)
+
+    assert table.forget_content(kept_days, 10) == 0
+    assert table.purgeable(kept_days, 10) == []
+    for job, keys in before.items():
+        assert table.content_keys(job) == keys == table.referenced(keys)
+
+
+def test_workers_last_seen_in_the_future_are_silent_and_those_that_live_say_so(table: JobTable, clock: Clock) -> None:
+    table.worker_seen("dead", "v1")
+    table.worker_seen("alive", "v1")
+
+    clock.pass_s(-DAY_S)
+    table.worker_seen("alive", "v1")
+    clock.pass_s(10)
+
+    assert table.silent_workers(30) == ["dead"]

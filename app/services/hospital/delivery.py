@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from app.domain.errors import DestinationError, StorageUnavailableError
-from app.domain.jobs import DeliveryState, RetryPolicy, retry_delay_s
+from app.domain.jobs import DeliveryState, RetryPolicy, is_due, longest_wait_s, retry_delay_s
 from app.services.hospital.ports import AuditTrail, Destination, Spool
 from app.services.hospital.records import Confirmation, Delivery, ResultObject, SendOutcome, StoredResult
 from app.services.ports import Clock
@@ -74,7 +74,7 @@ class DeliveryService:
             each
             for each in self._table.deliveries(job_id, destination)
             if each.state in {DeliveryState.WAITING, DeliveryState.SENT}
-            and (each.next_attempt_at is None or each.next_attempt_at <= now)
+            and (each.next_attempt_at is None or is_due(each.next_attempt_at, now, longest_wait_s(self._retry.most_s)))
         ]
         if not due:
             return

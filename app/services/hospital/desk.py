@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.domain.errors import JobConflictError, JobNotFoundError
-from app.domain.jobs import ArrivalOutcome, DeliveryState, JobState
+from app.domain.jobs import CLOCK_STEP_S, ArrivalOutcome, DeliveryState, JobState
 from app.domain.result_identity import ResultKind
 from app.services.hospital.auditing import about
 from app.services.hospital.housekeeping import Housekeeping
@@ -171,7 +171,7 @@ class Summary:
             found.append("parked")
         if self.arrivals[ArrivalOutcome.CONFLICT]:
             found.append("conflict")
-        if not self.idle and (not self.workers or min(self.workers.values()) > _SILENT_S):
+        if not self.idle and not any(-CLOCK_STEP_S <= seen_s <= _SILENT_S for seen_s in self.workers.values()):
             found.append("no_worker")
         if self.spool_bytes > 0.9 * self.spool_max_bytes:
             found.append("spool_nearly_full")

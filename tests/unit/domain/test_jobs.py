@@ -1,8 +1,17 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.jobs import RetryPolicy, rest_after_crashes_s, retry_delay_s
+from app.domain.jobs import (
+    CLOCK_STEP_S,
+    RetryPolicy,
+    is_due,
+    longest_wait_s,
+    rest_after_crashes_s,
+    retry_delay_s,
+)
 from app.domain.result_identity import result_uid
 
 
@@ -42,6 +51,27 @@ def test_impossible_policies_and_counts_are_refused() -> None:
 )
 def test_a_film_rests_longer_after_every_crash_but_the_first(crashes: int, rest_s: float) -> None:
     assert rest_after_crashes_s(crashes) == rest_s
+
+
+@given(
+    wait_s=st.integers(0, 600),
+    passed_s=st.integers(0, 1_000_000),
+    set_back_s=st.integers(600 + int(CLOCK_STEP_S) + 1, 10_000_000),
+    small_s=st.integers(0, int(CLOCK_STEP_S)),
+)
+def test_whoever_waits_is_due_after_the_wait_and_at_once_after_a_clock_was_set_back(
+    wait_s: int, passed_s: int, set_back_s: int, small_s: int
+) -> None:
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    at = now + timedelta(seconds=wait_s)
+
+    assert is_due(at, at + timedelta(seconds=passed_s), 600.0)
+    assert is_due(at, now - timedelta(seconds=set_back_s), 600.0)
+    assert is_due(at, now - timedelta(seconds=small_s), 600.0) == (wait_s + small_s == 0)
+
+
+def test_the_longest_wait_is_that_of_the_policy_or_of_a_film_that_rests() -> None:
+    assert (longest_wait_s(600.0), longest_wait_s(2.0)) == (600.0, rest_after_crashes_s(1000))
 
 
 @given(*[st.text(min_size=1, max_size=64)] * 3)

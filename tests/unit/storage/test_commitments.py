@@ -181,3 +181,15 @@ def test_what_processes_say_of_their_certificates_counts_until_they_say_otherwis
     clock.time += timedelta(hours=2)
     assert table.certificate_troubles() == {}
     assert table.source_troubles() == {}
+
+
+def test_a_request_of_before_the_clock_was_set_back_is_waited_for_no_longer_and_its_report_still_counts(
+    table: JobTable, clock: Clock
+) -> None:
+    table.asked("2.25.1", "archive", UIDS)
+    clock.pass_s(-86_400)
+    assert table.standing("archive", UIDS, LONG) == {}
+
+    table.reported("2.25.1", {UIDS[0]: True})
+    table.asked("2.25.2", "archive", [UIDS[1]])
+    assert table.standing("archive", UIDS, LONG) == {UIDS[0]: True, UIDS[1]: None}

@@ -1,8 +1,11 @@
 """What was sent is read back in the same attempt, and meanwhile nobody else begins to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from app.domain.jobs import DeliveryState, RetryPolicy
 from app.domain.result_identity import ResultKind
@@ -92,3 +95,15 @@ def test_what_was_sent_is_audited_before_it_counts_as_sent() -> None:
     service.attempt("job", "archive")
 
     assert order == ["sent", "table: sent", "table: confirmed"]
+
+
+@pytest.mark.parametrize(("ahead", "is_sent"), [(timedelta(seconds=600), False), (timedelta(days=1), True)])
+def test_an_attempt_that_a_clock_set_back_left_a_day_ahead_is_made_at_once(ahead: timedelta, is_sent: bool) -> None:
+    table, world = Table(), World()
+    table.rows["1.2"] = replace(table.rows["1.2"], attempts=9, next_attempt_at=NOW + ahead)
+    spool: Any = world  # only `get` of it is asked for
+    service = DeliveryService({"archive": Archive(table)}, spool, table, world, world, RetryPolicy(2.0, 600.0))
+
+    service.attempt("job", "archive")
+
+    assert (table.rows["1.2"].state is DeliveryState.CONFIRMED) == is_sent
