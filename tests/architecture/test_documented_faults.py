@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 DOCUMENT = Path("docs/faults.md")
-SUITES = (Path("tests/integration/pacs"), Path("tests/benchmarks"), Path("tests/unit/domain"))
+SUITES = tuple(map(Path, ("tests/integration/pacs", "tests/benchmarks", "tests/unit/domain", "tests/contracts")))
 _NAMED = re.compile(r"`(test_\w+)`")
 _OF_A_FLOW_OR_FAULT = re.compile(r"^(?:async )?def (test_[fx]\d+_\w+)\(", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:async )?def (test_\w+)\(", re.MULTILINE)
