@@ -10,7 +10,7 @@ from typing import Final
 
 from app.services.hospital.ports import AuditTrail
 from app.settings import Settings
-from app.storage.audit_files import write_durably
+from app.storage.durable_files import write_durably
 
 _log = logging.getLogger(__name__)
 _PARTS: Final = {

@@ -16,7 +16,8 @@ from app.domain.errors import DestinationError
 from app.domain.jobs import RetryPolicy, retry_delay_s
 from app.services.hospital.auditing import AuditSink, checked
 from app.services.ports import Clock
-from app.storage.audit_files import AuditCheck, AuditCursor, AuditFiles, write_durably
+from app.storage.audit_files import AuditCheck, AuditCursor, AuditFiles
+from app.storage.durable_files import write_durably
 
 _log = logging.getLogger(__name__)
 _BATCH: Final = 500

@@ -1,9 +1,8 @@
 """Day files of audit records, each line chained to the one before it, so that a change or a gap shows.
 
-A line is JSON: number ``n``, time ``at``, ``event``, ``outcome``, participants ``who``, and ``chain``, the
-HMAC-SHA256 of the chain before and the line without its own. Several processes may share the folder; a lock file orders
-them. Without the key nobody can mend a chain that he changed. Somebody who can write here can still cut off the end;
-what a receiver was sent (`app.storage.audit`) is the witness against that.
+A line (`app.storage.audit_lines`) holds ``chain``, the HMAC-SHA256 of the chain before and the line without its own.
+Several processes may share the folder; a lock file orders them. Without the key nobody can mend a chain that he
+changed. Somebody who can write here can still cut off the end; what a receiver was sent (`app.storage.audit`) is the witness against that.
 """
 
 import contextlib
@@ -22,11 +21,12 @@ from typing import Final
 
 from app.domain.errors import StorageFullError, StorageUnavailableError
 from app.services.hospital.auditing import AuditRecord
+from app.storage.audit_lines import append_line, canonical, fields_of, last_record, parsed, whole_bytes
+from app.storage.durable_files import sync_folder, write_durably
 
 GENESIS: Final = "0" * 64
 """The chain before the first record."""
 MAX_VALUE_CHARACTERS: Final = 1024
-_TAIL_BYTES: Final = 1 << 18
 _PREFIX, _SUFFIX = "audit-", ".jsonl"
 
 
@@ -114,10 +114,10 @@ class AuditFiles:
                 head = self._tail()
                 file = max(f"{_PREFIX}{at.astimezone(UTC):%Y-%m-%d}{_SUFFIX}", head.file)
                 record = AuditRecord(head.number + 1, at.astimezone(UTC), event, outcome, who)
-                chain = self._chained(head.chain, _fields(record))
-                line = _canonical(_fields(record) | {"chain": chain}) + b"\n"
+                chain = self._chained(head.chain, fields_of(record))
+                line = canonical(fields_of(record) | {"chain": chain}) + b"\n"
                 size = head.size if file == head.file else 0
-                _write(self._handle(file), line, size)
+                append_line(self._handle(file), line, size)
                 written = self._head = _Head(file, size + len(line), record.number, chain)
             self._make_durable(written)
         except OSError as error:
@@ -156,7 +156,7 @@ class AuditFiles:
                         break  # still being written, or torn
                     at += len(line)
                     try:
-                        records.append(_parsed(line))
+                        records.append(parsed(line))
                         cursor = AuditCursor(file, at, records[-1].number)
                     except (ValueError, KeyError, TypeError):
                         damaged += 1
@@ -199,10 +199,10 @@ class AuditFiles:
                 )
                 if file >= f"{_PREFIX}{before:%Y-%m-%d}" or unread:
                     break
-                last = _last_record(path)
+                last = last_record(path)
                 if last is not None:
-                    start = {"n": last[0].number, "chain": last[0].digest}
-                    write_durably(self._folder / "start", _canonical(start | {"seal": self._chained(GENESIS, start)}))
+                    start = {"n": last.number, "chain": last.digest}
+                    write_durably(self._folder / "start", canonical(start | {"seal": self._chained(GENESIS, start)}))
                 path.unlink()
                 removed += 1
             return removed
@@ -215,7 +215,7 @@ class AuditFiles:
             with (self._folder / file).open("rb") as lines:
                 for index, line in enumerate(lines, start=1):
                     try:
-                        record = _parsed(line)
+                        record = parsed(line)
                         fields = json.loads(line)
                     except (ValueError, KeyError, TypeError):
                         problems.append(f"{file}, line {index}: damaged")
@@ -249,7 +249,7 @@ class AuditFiles:
             return 0, GENESIS
 
     def _chained(self, before: str, fields: Mapping[str, object]) -> str:
-        return hmac.new(self._key, before.encode() + _canonical(fields), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, before.encode() + canonical(fields), hashlib.sha256).hexdigest()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -270,13 +270,13 @@ class AuditFiles:
         size = path.stat().st_size
         if self._head is not None and (self._head.file, self._head.size) == (file, size):
             return self._head
-        whole = _whole_bytes(path, size)
+        whole = whole_bytes(path, size)
         if whole < size:
             os.truncate(path, whole)
         for name in sorted(names, reverse=True):
-            last = _last_record(self._folder / name)
+            last = last_record(self._folder / name)
             if last is not None:
-                self._head = _Head(file, whole, last[0].number, last[0].digest)
+                self._head = _Head(file, whole, last.number, last.digest)
                 return self._head
         number, chain = self._start([])
         self._head = _Head(file, whole, number, chain)
@@ -288,7 +288,7 @@ class AuditFiles:
         new = not (self._folder / file).exists()
         handle = os.open(self._folder / file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if new:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         with self._sync:
             if self._open is not None:
                 os.fsync(self._open[1])
@@ -307,78 +307,3 @@ class AuditFiles:
             os.fsync(handle)
             self._synced = (file, size)
             os.pwrite(self._mark, f"{upto.number:020d}".encode(), 0)
-
-
-def _write(handle: int, line: bytes, size: int) -> None:
-    """Append a line, or leave the file as it was."""
-    written = 0
-    try:
-        while written < len(line):
-            written += os.write(handle, line[written:])
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(handle, size)
-        raise
-
-
-def _fields(record: AuditRecord) -> dict[str, object]:
-    at = record.at.isoformat()
-    return {"n": record.number, "at": at, "event": record.event, "outcome": record.outcome, "who": record.participants}
-
-
-def _canonical(fields: Mapping[str, object]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def _parsed(line: bytes) -> AuditRecord:
-    fields = json.loads(line)
-    who = {str(name): str(value) for name, value in fields["who"].items()}
-    at = datetime.fromisoformat(fields["at"])
-    return AuditRecord(int(fields["n"]), at, fields["event"], fields["outcome"], who, str(fields["chain"]))
-
-
-def _whole_bytes(path: Path, size: int) -> int:
-    """Bytes up to and including the last line's end."""
-    with path.open("rb") as file:
-        at = size
-        while at > 0:
-            begin = max(0, at - _TAIL_BYTES)
-            file.seek(begin)
-            found = file.read(at - begin).rfind(b"\n")
-            if found >= 0:
-                return begin + found + 1
-            at = begin
-    return 0
-
-
-def _last_record(path: Path) -> tuple[AuditRecord, int] | None:
-    """Give the last undamaged record of a file and where its line ends."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - _TAIL_BYTES))
-        lines = file.read(_TAIL_BYTES).split(b"\n")[:-1]
-    for line in reversed(lines):
-        try:
-            return _parsed(line), size
-        except (ValueError, KeyError, TypeError):
-            continue
-    return None
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a small file: write beside it, fsync, rename, fsync the folder."""
-    beside = path.with_name(f"{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from app.domain.errors import StorageFullError, StorageUnavailableError
+from app.storage.durable_files import sync_folder
 
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
 _MEASURED_FOR_S: Final = 10.0
@@ -54,7 +55,7 @@ class FileSpool:
         if path.exists():
             with contextlib.suppress(FileNotFoundError):
                 os.utime(path)  # young again: nobody may clean it away before it has its row
-                _sync_folder(path.parent)  # whoever wrote it may not have come so far
+                sync_folder(path.parent)  # whoever wrote it may not have come so far
                 return key
         self._refuse_without_room(len(content))
         partial = self._partial / secrets.token_hex(16)
@@ -67,8 +68,8 @@ class FileSpool:
                     os.fsync(file.fileno())
                 path.parent.mkdir(exist_ok=True, mode=0o700)
                 partial.replace(path)
-                _sync_folder(path.parent)
-                _sync_folder(self._objects)
+                sync_folder(path.parent)
+                sync_folder(self._objects)
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise StorageFullError(f"the spool's file system is full ({len(content)} bytes to write)") from error
@@ -146,12 +147,3 @@ class FileSpool:
             raise StorageFullError(
                 f"{free} bytes are free, {self._reserve_bytes} are kept in reserve; {size} do not fit"
             )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
