@@ -2,7 +2,8 @@
 
 A line (`app.storage.audit_lines`) holds ``chain``, the HMAC-SHA256 of the chain before and the line without its own.
 Several processes may share the folder; a lock file orders them. Without the key nobody can mend a chain that he
-changed. Somebody who can write here can still cut off the end; what a receiver was sent (`app.storage.audit`) is the witness against that.
+changed. Somebody who can write here can still cut off the end; what a receiver was sent (`app.storage.audit`) is the
+witness against that.
 """
 
 import contextlib

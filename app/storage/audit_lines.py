@@ -1,4 +1,4 @@
-"""Lines of an audit file: JSON of number ``n``, time ``at``, ``event``, ``outcome``, participants ``who``, ``chain``."""
+"""Lines of audit files, in JSON: number ``n``, time ``at``, ``event``, ``outcome``, participants ``who``, ``chain``."""
 
 import contextlib
 import json
