@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from app.domain.errors import ScreeningError
 from app.log_privacy import DiscreetFormatter, Withholding, silence_others
-from app.services.hospital.desk import ALERTS, Summary
+from app.services.hospital.summary import ALERTS, Summary
 
 _STANDARD: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "message",

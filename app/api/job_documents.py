@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.jobs import ArrivalOutcome, DeliveryState, JobStage, JobState
 from app.domain.result_identity import ResultKind
-from app.services.hospital.desk import JobDetail, Summary
+from app.services.hospital.desk import JobDetail
 from app.services.hospital.records import Job, JobEvent, Origin, Receipt
+from app.services.hospital.summary import Summary
 
 
 class _Document(BaseModel):

@@ -1,14 +1,10 @@
 """Joins the hospital side: spool and job table, ways in, worker, ways out."""
 
 import logging
-import os
-import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -30,11 +26,10 @@ from app.settings import Settings
 from app.storage.audit import AuditLog
 from app.storage.database import Database
 from app.storage.job_table import JobTable
+from app.storage.patient_key import patient_key
 from app.storage.spool import FileSpool
 
 _log = logging.getLogger(__name__)
-_KEY_FILE: Final = "patient-key"
-_KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ def open_hospital(settings: Settings) -> Iterator[HospitalSide]:
     try:
         table = JobTable(database, clock, longest_wait_s(settings.work.retry_most_s))
         limits = decode_limits(settings)
-        secret = patient_secret(folder)
+        secret = patient_key(folder)
         reader = DicomObjectReader(limits, secret)
         decoder = FilmDecoder(limits)
 
@@ -124,30 +119,3 @@ def spool_dir(settings: Settings) -> Path:
     if settings.spool.dir is None:
         raise StorageUnavailableError("DISCERN_SPOOL__DIR is not set: the hospital side keeps films there")
     return settings.spool.dir
-
-
-def patient_secret(folder: Path) -> bytes:
-    """Give the key that stands between patients' numbers and their hashes; made once, never shown."""
-    path = folder / _KEY_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _kept_secret(path)
-    except OSError as error:
-        raise StorageUnavailableError(f"the spool cannot be written to: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        key = secrets.token_bytes(_KEY_BYTES)
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
-
-
-def _kept_secret(path: Path) -> bytes:
-    """Read the key; whoever makes it may still be writing."""
-    for _ in range(50):
-        key = path.read_bytes()
-        if len(key) == _KEY_BYTES:
-            return key
-        time.sleep(0.1)
-    raise StorageUnavailableError(f"the spool's {_KEY_FILE} is damaged; with another key priors are not found again")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app.cli import pacs_export
 from app.cli.exit_codes import OK, SOME_FAILED
 from app.domain.jobs import JobState
-from app.services.hospital.desk import Summary
+from app.services.hospital.summary import Summary
 from app.settings import Settings
 from app.telemetry import configure_logging
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from app.bootstrap import open_services
 from app.bootstrap.certificates import make_certificate_watch
 from app.bootstrap.configuration import note_configuration
-from app.bootstrap.hospital import HospitalSide, open_hospital, patient_secret, spool_dir
+from app.bootstrap.hospital import HospitalSide, open_hospital, spool_dir
 from app.bootstrap.listener import make_listener
 from app.bootstrap.sources import make_pollers
 from app.bootstrap.worker import make_worker
@@ -17,6 +17,7 @@ from app.cli.exit_codes import OK
 from app.domain.errors import ScreeningError
 from app.services.hospital.refused_callers import RefusedCallers
 from app.settings import Settings
+from app.storage.patient_key import patient_key
 
 _log = logging.getLogger(__name__)
 _CLEAN_EVERY_S = 600.0
@@ -34,7 +35,7 @@ def serve(settings: Settings, roles: frozenset[str]) -> int:
         side.audit.record("started", user="discern")
         running.callback(side.audit.record, "stopped", user="discern")
         folder = spool_dir(settings)
-        changed = note_configuration(settings, side.audit, folder, patient_secret(folder), roles)
+        changed = note_configuration(settings, side.audit, folder, patient_key(folder), roles)
         if changed:
             _log.info("configuration_changed", extra={"parts": ",".join(changed)})
         certificates = make_certificate_watch(side, roles)

@@ -17,7 +17,7 @@ from app.domain.errors import (
     StorageUnavailableError,
 )
 from app.domain.input_gate import GateFlag, doubts
-from app.services.hospital.desk import ALERTS
+from app.services.hospital.summary import ALERTS
 
 WORDS = Path("app/api/web/words.js").read_text(encoding="utf-8")
 DOMAIN_FLAGS = {

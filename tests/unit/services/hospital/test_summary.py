@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.domain.jobs import ArrivalOutcome, JobState
-from app.services.hospital.desk import Summary
+from app.services.hospital.summary import Summary
 
 FINE = Summary(
     at=datetime(2026, 11, 30, tzinfo=UTC), jobs=dict.fromkeys(JobState, 0), arrivals=dict.fromkeys(ArrivalOutcome, 0),
