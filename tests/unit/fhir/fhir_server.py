@@ -145,6 +145,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, store: Store, conduct: Conduct) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store, self.conduct, self.stopping = store, conduct, threading.Event()
+        self.one_at_a_time = threading.Lock()
+        """Of two transactions that create the same resource unless it exists, the second one finds it."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # Any: the base class's
         if not isinstance(sys.exc_info()[1], ConnectionError):  # callers who leave are no error
@@ -178,11 +180,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(*conduct.always)
         elif store.token and self.headers.get("Authorization") != f"Bearer {store.token}":
             self._say(401, "application/json", b"{}")
-        elif not content:
+        else:
+            with self.server.one_at_a_time:
+                self._work(content)
+
+    def _work(self, content: bytes) -> None:
+        if not content:
             self._search()
         elif self.path != "/fhir":
             self._one(content)
-        elif conduct.transactions:
+        elif self.server.conduct.transactions:
             self._transaction(content)
         else:
             self._resource(400, {"resourceType": "OperationOutcome", "issue": [{"code": "too-costly"}]})
