@@ -194,11 +194,13 @@ def test_x15_a_pacs_that_dies_of_a_request_is_survived(
     archive: Orthanc, gateway: Proxy, hospital: MakeHospital
 ) -> None:
     deaths: list[float] = []
-    one_at_a_time = threading.Lock()
+    one_at_a_time, is_up = threading.Lock(), threading.Event()
+    is_up.set()
 
     def die(request: Request) -> Answer | None:
         with one_at_a_time:
-            if is_store(request) and len(deaths) < 3 and archive.is_alive:
+            if is_store(request) and len(deaths) < 3 and is_up.is_set():
+                is_up.clear()  # until it answers again: it is not killed while it is being started
                 archive.kill()
                 deaths.append(time.monotonic())
                 return Answer(502)
@@ -211,6 +213,7 @@ def test_x15_a_pacs_that_dies_of_a_request_is_survived(
     for number in range(3):
         ours.wait_state(lambda _, number=number: len(deaths) > number, "it dies")
         archive.start()
+        is_up.set()
     ours.wait_idle(3)
 
     oracle.assert_answered_exactly_once(archive, sent)
