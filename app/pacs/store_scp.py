@@ -14,6 +14,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when the module is imported
     StorageCommitmentPushModel,
     Verification,
@@ -176,7 +177,7 @@ class StoreScp:
         while self._ae.active_associations and time.monotonic() < limit:
             for association in self._ae.active_associations:
                 if not self._held.of(id(association)):
-                    association.abort()
+                    _send_away(association)
             time.sleep(0.05)
         self._ae.shutdown()
 
@@ -235,6 +236,16 @@ class StoreScp:
             _log.exception("event_report_defect", extra={"peer": _peer(event)})
             return PROCESSING_FAILURE, None
         return SUCCESS, None
+
+
+def _send_away(association: Association) -> None:
+    """End an association, or a connection that has not asked for one: an abort is no event of it (PS3.8, 9.2, Sta2)."""
+    if association.requestor.primitive is None and association.dul.socket is not None:
+        association.dul.socket.close()
+        # What waits for its request is told that none will come, as `receive_pdu` says it.
+        association.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # what it gives for nothing
+    else:
+        association.abort()
 
 
 def _on_echo(event: evt.Event) -> int:

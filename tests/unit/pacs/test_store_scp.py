@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,19 @@ def test_who_leaves_before_the_handshake_was_not_turned_away_and_a_silent_one_ho
             assert silent.recv(1) == b""  # closed by the listener once the time was over
 
     assert turned_away.told == []
+
+
+def test_a_listener_that_stops_waits_for_nobody_who_asked_for_nothing() -> None:
+    patient = replace(LIMITS, request_s=60.0)
+    listener = StoreScp(Taking(), "DISCERN", limits=patient)
+
+    with listener.listening("127.0.0.1", 0, drain_s=0.5) as port:
+        idle = [socket.create_connection(("127.0.0.1", port), timeout=5.0) for _ in range(3)]
+        assert c_store(("127.0.0.1", port), [films.film(1).content]) == [0x0000]
+
+    for each in idle:
+        assert each.recv(1) == b""
+        each.close()
 
 
 def test_idle_connections_are_closed_and_keep_nobody_out() -> None:
