@@ -7,7 +7,8 @@ from app.domain.errors import DestinationError
 from app.domain.result_identity import ResultKind
 from app.fhir.client import FhirAnswer, FhirClient, issue_of
 from app.fhir.elements import URI_SYSTEM
-from app.fhir.one_by_one import refused, send_one_by_one
+from app.fhir.known_resources import without_known
+from app.fhir.one_by_one import SEVERAL, refused, send_one_by_one
 from app.services.hospital.records import Confirmation, ResultObject, SendOutcome
 
 _KINDS: Final = frozenset({ResultKind.FHIR_BUNDLE})
@@ -65,7 +66,10 @@ class FhirDestination:
     def _sent(self, bundle: bytes) -> SendOutcome:
         if self._one_by_one:
             return send_one_by_one(self._client, bundle)
-        return _outcome(self._client.transaction(bundle))
+        answer = self._client.transaction(bundle)
+        if answer.status == SEVERAL:
+            answer = self._client.transaction(without_known(self._client, bundle))
+        return _outcome(answer)
 
     def confirm(self, objects: Sequence[ResultObject]) -> Mapping[str, Confirmation]:
         """Look for the DiagnosticReport of every bundle; see `Destination`."""

@@ -6,11 +6,14 @@ the next attempt; until then the server holds a part, without the DiagnosticRepo
 
 import json
 import re
-from typing import Any, Final
+from typing import Final
 
 from app.fhir.client import FhirAnswer, FhirClient
+from app.fhir.known_resources import known_place, resolved
 from app.services.hospital.records import SendOutcome
 
+SEVERAL: Final = 412
+"""Answer to a conditional create of what the server holds several times."""
 _LOCATION: Final = re.compile(r"(?:.*/)?([A-Za-z]+/[A-Za-z0-9.-]{1,64})(?:/_history/.*)?")
 
 
@@ -26,14 +29,17 @@ def send_one_by_one(client: FhirClient, bundle: bytes) -> SendOutcome:
     for entry in json.loads(bundle)["entry"]:
         request, resource = entry["request"], entry["resource"]
         kind = str(resource["resourceType"])
-        content = json.dumps(_resolved(resource, where), ensure_ascii=False).encode()
+        content = json.dumps(resolved(resource, where), ensure_ascii=False).encode()
         if request["method"] == "PUT":
             answer = client.put(request["url"], content)
         else:
             answer = client.create(kind, content, request["ifNoneExist"])
-        if answer.status not in (200, 201):
+        if answer.status == SEVERAL:
+            place = known_place(client, kind, request["ifNoneExist"])
+        elif answer.status not in (200, 201):
             return refused(kind, answer)
-        place = request["url"] if request["method"] == "PUT" else _place(kind, answer)
+        else:
+            place = request["url"] if request["method"] == "PUT" else _place(kind, answer)
         if place is None:
             return SendOutcome(accepted=False, code=str(answer.status), detail=f"nothing says where {kind} is now")
         where[entry["fullUrl"]] = place
@@ -53,12 +59,3 @@ def _place(kind: str, answer: FhirAnswer) -> str | None:
         return f"{kind}/{answer.body['id']}"
     found = _LOCATION.fullmatch(answer.location)
     return found[1] if found and found[1].startswith(f"{kind}/") else None
-
-
-def _resolved(value: Any, where: dict[str, str]) -> Any:  # Any: JSON of any shape
-    if isinstance(value, dict):
-        found = {name: _resolved(each, where) for name, each in value.items()}
-        if isinstance(found.get("reference"), str):
-            found["reference"] = where.get(found["reference"], found["reference"])
-        return found
-    return [_resolved(each, where) for each in value] if isinstance(value, list) else value

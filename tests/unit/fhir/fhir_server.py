@@ -46,6 +46,8 @@ class Store:
     def create(self, kind: str, resource: Resource, if_none_exist: str) -> tuple[int, Resource]:
         """One conditional create (hl7.org/fhir/R4/http.html#ccreate); references lead to what is here."""
         matches = self.search(kind, if_none_exist)
+        if len(matches) > 1:
+            raise RefusedError(412, "several matches")
         if matches:
             return 200, matches[0]
         self._check_references(resource)
@@ -226,7 +228,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             status, found = store.put(kind, ident, json.loads(content))
         else:
-            status, found = store.create(kind, json.loads(content), self.headers["If-None-Exist"])
+            try:
+                status, found = store.create(kind, json.loads(content), self.headers["If-None-Exist"])
+            except RefusedError as refused:
+                self._say(refused.status, "application/fhir+json", b"{}")
+                return
         place = f"http://127.0.0.1/fhir/{kind}/{found['id']}/_history/1"
         body = b"" if conduct.silent else json.dumps(found).encode()
         self._say(status, "application/fhir+json", body, place)

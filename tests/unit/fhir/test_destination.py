@@ -95,6 +95,30 @@ def test_two_films_of_a_study_share_it_and_the_devices(
     assert len(server.store.of("DiagnosticReport")) == 2
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_what_a_server_holds_twice_holds_nothing_up(server: FhirServer, bundle: ResultObject, one_by_one: bool) -> None:
+    """Two workers' first films may make two of a Device, which every later film names."""
+    client = FhirClient(FhirAddress(server.url, timeout_s=1.0))
+    destination = FhirDestination("fhir", client, one_by_one=one_by_one)
+    entries = [entry["resource"] for entry in json.loads(bundle.content)["entry"]]
+    shared = [each for each in entries if each["resourceType"] in {"Device", "ImagingStudy"}]
+    for number, resource in enumerate(shared):
+        for name in (f"b{number}", f"a{number}"):
+            server.store.resources[resource["resourceType"], name] = resource | {"id": name}
+
+    assert destination.send([bundle])[bundle.sop_instance_uid].accepted
+    assert destination.confirm([bundle]) == {bundle.sop_instance_uid: Confirmation.HELD}
+
+    client.close()
+    (study,) = [f"ImagingStudy/a{n}" for n, each in enumerate(shared) if each["resourceType"] == "ImagingStudy"]
+    (report,) = server.store.of("DiagnosticReport")
+    assert report["imagingStudy"] == [{"reference": study}]
+    assert len(server.store.of("Device")) + len(server.store.of("ImagingStudy")) == 2 * len(shared)
+    (provenance,) = server.store.of("Provenance")
+    assert provenance["agent"][0]["who"]["reference"] in {f"Device/a{number}" for number in range(len(shared))}
+    assert len(provenance["target"]) == 1 + len(report["result"]) == 1 + len(server.store.of("Observation"))
+
+
 OUTCOME = json.dumps(
     {
         "resourceType": "OperationOutcome",
