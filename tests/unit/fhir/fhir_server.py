@@ -96,9 +96,10 @@ class Store:
                 assert entry["fullUrl"] not in where, "a fullUrl comes twice"
                 where[entry["fullUrl"]] = f"{kind}/{ident}"
             staged.append((kind, ident, keep, status))
+        held = {f"{kind}/{ident}" for kind, ident in self.resources}
         for kind, ident, keep, _ in staged:
             if keep is not None:
-                self.resources[kind, ident] = resolved(keep, where) | {"id": ident}
+                self.resources[kind, ident] = resolved(keep, where, {*where.values(), *held}) | {"id": ident}
         return {
             "resourceType": "Bundle",
             "type": "transaction-response",
@@ -108,15 +109,15 @@ class Store:
         }
 
 
-def resolved(value: Any, where: dict[str, str]) -> Any:  # Any: JSON of any shape
+def resolved(value: Any, where: dict[str, str], there: set[str]) -> Any:  # Any: JSON of any shape
     if isinstance(value, dict):
-        found = {name: resolved(each, where) for name, each in value.items()}
+        found = {name: resolved(each, where, there) for name, each in value.items()}
         if "reference" in found:
             target = found["reference"]
-            assert target in where or target in where.values(), f"{target} is not in the bundle"
+            assert target in where or target in there, f"{target} is neither in the bundle nor here"
             found["reference"] = where.get(target, target)
         return found
-    return [resolved(each, where) for each in value] if isinstance(value, list) else value
+    return [resolved(each, where, there) for each in value] if isinstance(value, list) else value
 
 
 @dataclass
