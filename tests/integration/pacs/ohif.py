@@ -2,11 +2,9 @@
 
 import base64
 import contextlib
-import os
 import re
 import shutil
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ import httpx2
 from playwright.sync_api import Page, sync_playwright
 from playwright.sync_api import TimeoutError as NotShownError
 
+from tests.integration.npm import kept
 from tests.integration.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.integration.pacs.ports import free_port
 
@@ -61,11 +60,6 @@ http {
 """
 
 
-def cache_folder() -> Path:
-    """Where what is fetched once stays, outside the repository."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "discern-tests"
-
-
 def why_not() -> str | None:
     """Say why the viewer cannot be shown here; None where it can."""
     for command, package in ((NGINX, "nginx-light"), (CHROMIUM, "chromium"), (shutil.which("npm"), "npm")):
@@ -76,19 +70,7 @@ def why_not() -> str | None:
 
 def viewer_files() -> Path:
     """The prebuilt viewer, fetched from npm on first use."""
-    kept = cache_folder() / f"ohif-{VERSION}"
-    if not (kept / "dist" / "index.html").exists():
-        fetched = kept.with_suffix(".part")
-        shutil.rmtree(fetched, ignore_errors=True)
-        fetched.mkdir(parents=True)
-        subprocess.run(["npm", "pack", "--silent", f"{PACKAGE}@{VERSION}"], check=True, cwd=fetched, timeout=300)
-        (archive,) = fetched.glob("*.tgz")
-        with tarfile.open(archive) as packed:
-            packed.extractall(fetched, filter="data")
-        shutil.rmtree(kept, ignore_errors=True)
-        (fetched / "package").rename(kept)
-        shutil.rmtree(fetched)
-    return kept / "dist"
+    return kept(f"ohif-app-{VERSION}", ["pack", "--loglevel=error", f"{PACKAGE}@{VERSION}"]) / "package" / "dist"
 
 
 @contextlib.contextmanager

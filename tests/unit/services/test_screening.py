@@ -95,9 +95,9 @@ def test_contrasted_evidence_subtracts_the_other_row() -> None:
     ("margins", "negative"),
     [
         ((1.0, 1.0), []),
-        ((-1.0, 1.0), ["covid19"]),
-        ((1.0, -1.0), ["pneumonia"]),
-        ((-1.0, -1.0), ["covid19", "pneumonia"]),
+        ((-1.0, 1.0), ["COVID-19"]),
+        ((1.0, -1.0), ["Pneumonia"]),
+        ((-1.0, -1.0), ["COVID-19", "Pneumonia"]),
     ],
 )
 def test_the_use_is_as_intended_only_if_both_experts_are_positive(
@@ -107,7 +107,8 @@ def test_the_use_is_as_intended_only_if_both_experts_are_positive(
 
     assert divergence is not None
     assert divergence.intended_use is (not negative)
-    assert [name for name in ("covid19", "pneumonia") if f"{name} is negative" in (divergence.reason or "")] == negative
+    names = ("COVID-19", "Pneumonia")
+    assert [name for name in names if f"the {name} expert is negative" in (divergence.reason or "")] == negative
 
 
 def test_probability_and_decision_follow_margin_calibration_and_threshold() -> None:
