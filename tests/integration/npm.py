@@ -39,7 +39,9 @@ def kept(name: str, arguments: Sequence[str]) -> Path:
 
 
 def _fetch(arguments: Sequence[str], folder: Path) -> None:
+    said = ""
     for number in range(TRIES):
+        time.sleep(5.0 * number)
         (folder / "package.json").write_text('{"private": true}', encoding="ascii")
         done = subprocess.run(["npm", *arguments], cwd=folder, timeout=300, check=False, capture_output=True, text=True)
         if done.returncode == 0:
@@ -48,5 +50,5 @@ def _fetch(arguments: Sequence[str], folder: Path) -> None:
                     packed.extractall(folder, filter="data")
                 archive.unlink()
             return
-        time.sleep(5.0 * (number + 1))
-    raise RuntimeError(f"npm {' '.join(arguments)} failed {TRIES} times: {done.stderr[-500:]}")
+        said = done.stderr[-500:]
+    raise RuntimeError(f"npm {' '.join(arguments)} failed {TRIES} times: {said}")
