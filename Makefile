@@ -13,7 +13,8 @@ DEV_ENV = .venv-dev
 TEST_COMMANDS = chromium=chromium+fonts-dejavu-core nginx=nginx-light ip=iproute2 \
     Orthanc=orthanc /usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb \
     /usr/share/orthanc/plugins/libOrthancGdcm.so=orthanc-gdcm storescu=dcmtk dciodvfy=dicom3tools \
-    java=default-jre-headless /usr/share/java/pixelmed.jar=libpixelmed-java psql=postgresql
+    java=default-jre-headless /usr/share/java/pixelmed.jar=libpixelmed-java psql=postgresql jing=jing \
+    rsyslogd=rsyslog+rsyslog-gnutls+rsyslog-openssl
 
 # onnxruntime and onnxruntime-gpu share one import name: an environment holds one of them, never both.
 DEVICE := $(shell if nvidia-smi -L >/dev/null 2>&1 || [ -d /proc/driver/nvidia ]; then echo gpu; else echo cpu; fi)
