@@ -122,9 +122,21 @@ def test_a_worker_that_fails_leaves_the_film_to_its_next_attempt(table: JobTable
     assert runs == [job, job]
 
 
-def test_a_step_that_raises_is_begun_anew_once_its_claim_ends(table: JobTable, tmp_path: Path) -> None:
+def test_a_step_that_raises_is_begun_anew_once_its_claim_ends(
+    table: JobTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     admit(table, 1)
     runs: list[float] = []
+    claimed: list[float] = []
+    claim = table.claim_films
+
+    def claiming(limit: int, lease_s: float, worker: str) -> list[tuple[str, int]]:
+        asked = time.monotonic()
+        found = claim(limit, lease_s, worker)
+        claimed.extend(asked for _ in found)
+        return found
+
+    monkeypatch.setattr(table, "claim_films", claiming)
 
     def answer(name: str) -> None:
         runs.append(time.monotonic())
@@ -134,7 +146,9 @@ def test_a_step_that_raises_is_begun_anew_once_its_claim_ends(table: JobTable, t
 
     run_until(table, tmp_path, lambda: succeeded(table) == 1, answer, limits=SHORT_LEASE)
 
-    assert runs[1] - runs[0] >= 0.5 * SHORT_LEASE.lease_s
+    # From the claim, not from the first run, which a busy machine begins late.
+    assert len(runs) == len(claimed) == 2
+    assert runs[1] - claimed[0] >= 0.9 * SHORT_LEASE.lease_s
 
 
 def test_what_was_claimed_and_never_begun_is_free_when_the_worker_starts_anew(table: JobTable, tmp_path: Path) -> None:
