@@ -179,14 +179,19 @@ def _where(finding: ExpertFinding) -> str:
 def told_apart(*values: float) -> tuple[str, ...]:
     """Write numbers in 0..1 with two decimals, or with as many more, up to six, as it takes to tell them apart.
 
-    From 0 and 1 as well: what is nearly certain is not written as certain.
+    Each is told from 0 and 1 as well: what is nearly certain is not written as certain.
     """
-    different = len({0.0, 1.0, *values})
 
-    def written(decimals: int) -> tuple[str, ...]:
-        return tuple(f"{value:.{decimals}f}" for value in values)
+    def written(value: float, decimals: int) -> str:
+        return f"{value:.{decimals}f}"
 
-    def tells(decimals: int) -> bool:
-        return len({*(f"{end:.{decimals}f}" for end in (0.0, 1.0)), *written(decimals)}) == different
+    def differ(decimals: int) -> bool:
+        return len({written(value, decimals) for value in values}) == len(set(values))
 
-    return written(next(filter(tells, range(2, 6)), 6))
+    def uncertain(value: float, decimals: int) -> bool:
+        return all(written(value, decimals) != written(end, decimals) for end in (0.0, 1.0) if end != value)
+
+    least = next(filter(differ, range(2, 6)), 6)
+    return tuple(
+        written(value, next((more for more in range(least, 6) if uncertain(value, more)), 6)) for value in values
+    )

@@ -1,21 +1,17 @@
 """Certificates of ours: until when they hold, and a listener's that are taken anew from renewed files."""
 
-import base64
-import binascii
 import logging
-import re
 import ssl
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+
+from cryptography.x509 import load_pem_x509_certificates
 
 from app.domain.errors import DestinationError
 from app.pacs.tls import server_context
 
 _log = logging.getLogger(__name__)
-_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.S)
-_SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
 def holds_until(certificate: Path, key: Path | None) -> datetime:
@@ -40,8 +36,8 @@ def holds_until(certificate: Path, key: Path | None) -> datetime:
     """
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")  # never asks for one
-        return min(_end(base64.b64decode(each)) for each in _PEM.findall(certificate.read_bytes()))
-    except (OSError, ValueError, IndexError, binascii.Error) as error:
+        return min(each.not_valid_after_utc for each in load_pem_x509_certificates(certificate.read_bytes()))
+    except (OSError, ValueError) as error:
         why = (
             error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
         ) or "no certificate"
@@ -94,32 +90,3 @@ def _looks(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _end(certificate: bytes) -> datetime:
-    """Give the end of validity of a DER certificate (RFC 5280, 4.1; after version, number, algorithm, issuer)."""
-    signed = _parts(_parts(certificate)[0][1])[0][1]
-    parts = [content for tag, content in _parts(signed) if tag != _VERSION]
-    tag, content = _parts(parts[3])[1]
-    text = content.decode("ascii")
-    if tag == _UTC_TIME:
-        text = ("20" if text[:2] < "50" else "19") + text
-    elif tag != _GENERALIZED_TIME:
-        raise ValueError("the end of validity is no time")
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-
-
-def _parts(content: bytes) -> list[tuple[int, bytes]]:
-    """Take DER apart: tag and content of each part in a row."""
-    parts: list[tuple[int, bytes]] = []
-    at = 0
-    while at < len(content):
-        tag, size, at = content[at], content[at + 1], at + 2
-        if size & 0x80:
-            octets = size & 0x7F
-            size, at = int.from_bytes(content[at : at + octets], "big"), at + octets
-        if at + size > len(content):
-            raise ValueError("a part ends early")
-        parts.append((tag, content[at : at + size]))
-        at += size
-    return parts

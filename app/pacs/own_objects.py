@@ -44,6 +44,22 @@ def uids(source: SourceImage, context: ResultContext, kind: ResultKind) -> tuple
     )
 
 
+def maker(source: SourceImage, context: ResultContext, kind: ResultKind) -> dict[str, Any]:  # Any: the library's types
+    """Give what highdicom's constructors are to know of an object and of who makes it, by their parameters' names."""
+    instance, series = uids(source, context, kind)
+    return {
+        "series_instance_uid": series,
+        "series_number": series_number(kind),
+        "sop_instance_uid": instance,
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": MODEL_NAME,
+        "software_versions": context.model_version[:64],
+        "device_serial_number": context.model_version[:64],
+        "content_description": NOTICE,
+    }
+
+
 def repeat_study(target: Dataset, study: Dataset) -> None:
     """Copy patient and study of the source into a result."""
     for keyword in (

@@ -23,7 +23,7 @@ from app.domain.screening import ScreeningResult
 from app.domain.source_image import SourceImage
 from app.pacs.film_display import is_grayscale, show_as_film
 from app.pacs.hot_boxes import HotMap, hot_maps
-from app.pacs.own_objects import MANUFACTURER, MODEL_NAME, NOTICE, finished, series_number, uids
+from app.pacs.own_objects import NOTICE, finished, maker
 from app.pacs.region_marks import colour_of, corners_of, words_of
 from app.pacs.report_parts import tracking_uid
 from app.pacs.source_dataset import nameless
@@ -67,19 +67,10 @@ def presentation_state(
     film = nameless(source)
     film.SamplesPerPixel = 1
     layers, annotations = _drawn(film, source, screening.result, found, context)
-    instance, series = uids(source, context, ResultKind.PRESENTATION_STATE)
     made = GrayscaleSoftcopyPresentationState(
         referenced_images=[film],
-        series_instance_uid=series,
-        series_number=series_number(ResultKind.PRESENTATION_STATE),
-        sop_instance_uid=instance,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=context.model_version[:64],
-        device_serial_number=context.model_version[:64],
         content_label="AI ANNOTATIONS",
-        content_description=NOTICE,
+        **maker(source, context, ResultKind.PRESENTATION_STATE),
         graphic_layers=layers,
         graphic_annotations=annotations,
     )

@@ -5,7 +5,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.domain.regions import Region
+from app.domain.screening import told_apart
 from app.domain.source_image import SourceImage
 from app.pacs.hot_boxes import HotMap
 
@@ -39,16 +41,25 @@ def words_of(found: HotMap, region: Region) -> str:
     Returns
     -------
     str
-        ASCII, for no film's character set is known to have more, e.g. ``"COVID-19 right lower 0.873"``; without a zone
-        the area's place is left out.
+        ASCII, for no film's character set is known to have more, e.g. ``"COVID-19 map, right lower 0.87"``; without a
+        zone the area's place is left out.
     """
-    words = " ".join(filter(None, (found.expert.title, region.zone, f"{found.expert.probability:.3f}")))
-    return words.encode("ascii", "replace").decode()
+    (probability,) = told_apart(found.expert.probability)
+    shown = ", ".join(filter(None, (f"{_finding(found)} {found.name}", region.zone)))
+    return _ascii(f"{shown} {probability}")
 
 
 def label_of(found: HotMap, place: int) -> str:
-    """Name one area of a map, from 1, in at most 64 ASCII characters: what it is tracked by."""
-    return found.tracked(place).encode("ascii", "replace").decode()[:_LONGEST_LABEL]
+    """Name one area of a map, from 1, in at most 64 ASCII characters, e.g. ``"COVID-19 divergence 1"``."""
+    return _ascii(f"{_finding(found)} {found.name} {place}")[:_LONGEST_LABEL]
+
+
+def _finding(found: HotMap) -> str:
+    return DISPLAY_NAMES.get(found.expert.name, found.expert.name)
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
 
 
 def colour_of(found: HotMap, experts: tuple[str, ...]) -> Rgb:

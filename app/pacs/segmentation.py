@@ -10,7 +10,7 @@ from pydicom.multival import MultiValue
 
 from app.domain.result_identity import ResultKind, result_uid
 from app.domain.source_image import SourceImage
-from app.pacs.own_objects import MANUFACTURER, MODEL_NAME, NOTICE, finished, series_number, uids
+from app.pacs.own_objects import finished, maker
 from app.pacs.segments import segments
 from app.pacs.source_dataset import nameless
 from app.services.hospital.records import ResultContext, ResultObject
@@ -50,22 +50,13 @@ def segmentation(
     found = segments(source, screening.result, context)
     if not found:
         return None
-    instance, series = uids(source, context, ResultKind.SEGMENTATION)
     made = Segmentation(
         source_images=[_film(source, study)],
         pixel_array=np.moveaxis(np.stack([pixels for _, pixels in found]), 0, -1)[np.newaxis],
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[segment for segment, _ in found],
-        series_instance_uid=series,
-        series_number=series_number(ResultKind.SEGMENTATION),
-        sop_instance_uid=instance,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=context.model_version[:64],
-        device_serial_number=context.model_version[:64],
         content_label="AI REGIONS",
-        content_description=NOTICE,
+        **maker(source, context, ResultKind.SEGMENTATION),
     )
     del made.ContributingEquipmentSequence  # the library names itself, with the time of day
     made.PatientOrientation = _orientation(study)

@@ -218,10 +218,7 @@ class OperatorDesk:
         if job.answer_key is None:
             why = f"it was refused: {job.outcome}" if job.outcome else f"it is {job.state}"
             raise JobConflictError(f"the job has no answer; {why}")
-        if not self._spool.holds(job.answer_key):
-            raise JobNotFoundError("the job's answer has been purged")
-        self._audit.record("accessed", user=user, **about(job))
-        return self._spool.get(job.answer_key)
+        return self._given(job, "answer", job.answer_key, user)
 
     def fhir(self, identifier: str, user: str) -> bytes:
         """Give the answer, or the refusal, as the FHIR transaction that FHIR destinations are sent.
@@ -238,10 +235,14 @@ class OperatorDesk:
         if bundle is None:
             why = f"it is {job.state}" if job.outcome is None else "only films that are DICOM objects have one"
             raise JobConflictError(f"the job has no FHIR bundle; {why}")
-        if not (bundle.content_key and self._spool.holds(bundle.content_key)):
-            raise JobNotFoundError("the job's FHIR bundle has been purged")
+        return self._given(job, "FHIR bundle", bundle.content_key, user)
+
+    def _given(self, job: Job, what: str, key: str, user: str) -> bytes:
+        """Give something that was kept of a job to a user, and audit that."""
+        if not (key and self._spool.holds(key)):
+            raise JobNotFoundError(f"the job's {what} has been purged")
         self._audit.record("accessed", user=user, **about(job))
-        return self._spool.get(bundle.content_key)
+        return self._spool.get(key)
 
     def events(self, after: int, identifier: str | None = None) -> list[JobEvent]:
         """Give events with larger numbers."""

@@ -10,6 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRBigEndian
 
+from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.own_objects import NOTICE
@@ -156,7 +157,10 @@ def test_every_box_of_the_report_is_drawn_with_its_words(
     experts = screening.result.experts.values()
     said = {each.UnformattedTextValue for each in texts[:-1]}
     assert all(
-        any(words.startswith(each.title) and words.endswith(f"{each.probability:.3f}") for each in experts)
+        any(
+            words.startswith(DISPLAY_NAMES[each.name]) and words.endswith(f" {each.probability:.2f}")
+            for each in experts
+        )
         for words in said
     )
     assert any("right" in words or "left" in words for words in said)

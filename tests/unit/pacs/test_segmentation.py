@@ -10,6 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from app.domain import codes
+from app.domain.label_hierarchy import DISPLAY_NAMES
 from app.domain.result_identity import ResultKind
 from app.domain.source_image import SourceImage
 from app.pacs.hot_boxes import hot_maps
@@ -219,8 +220,9 @@ def test_segments_name_networks_weights_parameters_finding_and_place(
             for name, each in screening.result.experts.items()
             if codes.finding_code(name).value == finding.CodeValue
         ]
-        assert segment.SegmentDescription.startswith(expert.title)
-        assert segment.SegmentDescription.endswith(f"{expert.probability:.3f}")
+        shown = "divergence" if kind.CodeValue == codes.DIRECTED_DIVERGENCE.value else "map"
+        assert segment.SegmentDescription.startswith(f"{DISPLAY_NAMES[expert.name]} {shown}")
+        assert segment.SegmentDescription.endswith(f" {expert.probability:.2f}")
         (site,) = segment.AnatomicRegionSequence
         assert site.CodeValue in {codes.LUNG.value, codes.CHEST.value}
     divergence = next(text for label, text in said.items() if "divergence" in label)
