@@ -15,6 +15,7 @@ import httpx2
 
 from app.domain.errors import DestinationError
 from app.fhir.elements import Json
+from app.services.hospital.tls_failure import tls_failure
 
 _CONTENT_TYPE: Final = "application/fhir+json"
 _SENT: Final = {"Content-Type": f"{_CONTENT_TYPE}; charset=utf-8"}
@@ -152,7 +153,8 @@ class FhirClient:
         except httpx2.TimeoutException as error:
             raise DestinationError(f"{self._name}: no answer in time", reason="timeout") from error
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError) as error:
-            raise DestinationError(f"{self._name}: {_tls_failure(error) or type(error).__name__}") from error
+            why = tls_failure(error)
+            raise DestinationError(f"{self._name}: {f'TLS: {why}' if why else type(error).__name__}") from error
 
     def _judged(self, status: int, content: bytes, location: str, *, empty: bool) -> FhirAnswer:
         body, issue = _resource(content)
@@ -186,13 +188,3 @@ def issue_of(outcome: object) -> str:
     first = issues[0] if isinstance(issues, list) and issues else None
     code = first.get("code") if isinstance(first, dict) else None
     return code if isinstance(code, str) and len(code) <= 32 and _ISSUE_LETTERS.issuperset(code) else ""
-
-
-def _tls_failure(error: BaseException) -> str | None:
-    """Say what was wrong with a certificate, in OpenSSL's words, where that is why there was no connection."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        return None
-    return f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or 'the handshake failed'}"

@@ -17,6 +17,7 @@ from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocke
 
 from app.domain.errors import DestinationError
 from app.pacs.own_objects import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
+from app.services.hospital.tls_failure import tls_failure
 
 _MAX_PDU_BYTES: Final = 131_072
 _REJECTIONS: Final[Mapping[tuple[int, int], str]] = {
@@ -200,9 +201,8 @@ def _refusal(peer: Peer, association: Association, connection: "_Socket | None")
 
 def _unconnected(peer: Peer, failure: OSError | None) -> DestinationError:
     """Say why there was no connection."""
-    if isinstance(failure, ssl.SSLError):
-        why = getattr(failure, "verify_message", "") or failure.reason or "the handshake failed"
-        return DestinationError(f"{peer.address}: TLS: {why}", reason="tls", permanent=True)
+    if failure is not None and (said := tls_failure(failure)):
+        return DestinationError(f"{peer.address}: TLS: {said}", reason="tls", permanent=True)
     if isinstance(failure, TimeoutError):
         return DestinationError(f"{peer.address} did not answer in {peer.timeout_s:g} s", reason="timeout")
     why = (failure.strerror if failure else None) or "no connection"

@@ -13,6 +13,8 @@ from typing import Any, Final
 from pynetdicom import evt
 from pynetdicom.transport import ThreadedAssociationServer
 
+from app.services.hospital.tls_failure import tls_failure
+
 _log = logging.getLogger(__name__)
 
 TurnedAway = Callable[[str, str, str], None]
@@ -145,5 +147,5 @@ def _shake_hands(connection: ssl.SSLSocket, limit_s: float) -> None:
 
 def _tls_reason(error: OSError) -> str:
     """Say why a handshake failed, in OpenSSL's own fixed words."""
-    said = getattr(error, "verify_message", "") or getattr(error, "reason", None) or "handshake_failed"
-    return ("tls_" + re.sub("[^a-z0-9]+", "_", str(said).lower()).strip("_"))[:64]
+    said = tls_failure(error) or "handshake failed"
+    return ("tls_" + re.sub("[^a-z0-9]+", "_", said.lower()).strip("_"))[:64]

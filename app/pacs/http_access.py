@@ -13,6 +13,7 @@ import httpx2
 
 from app.domain.errors import DestinationError, TooLargeError
 from app.pacs.tls import client_context
+from app.services.hospital.tls_failure import tls_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,7 @@ def answer_of(
 
 def _unconnected(host: str, error: BaseException) -> DestinationError:
     """Say why there was no connection: what was wrong with a certificate, in OpenSSL's words."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    if cause is not None:
-        why = getattr(cause, "verify_message", "") or cause.reason or "the handshake failed"
+    if why := tls_failure(error):
         return DestinationError(f"{host}: TLS: {why}", reason="tls")
     return DestinationError(f"{host} cannot be reached", reason="unreachable")
 
